@@ -1,0 +1,144 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Names that other tools see: they are part of the API and are never renamed.
+const (
+	// Finalizer keeps a grant until its access is verified gone.
+	Finalizer = "access.hera.dev/revoke"
+	// ManagedByLabel marks every binding that the operator made, with ManagedByValue.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	// ManagedByValue is the value of ManagedByLabel.
+	ManagedByValue = "prod-access-operator"
+	// GrantAnnotation names, on a binding, the grant that it was made for.
+	GrantAnnotation = "access.hera.dev/grant"
+	// KubernetesUsersTag is the tag of an IAM user that lists the person's Kubernetes usernames, separated by spaces.
+	KubernetesUsersTag = "prod-access/kubernetes-users"
+)
+
+// Condition types. Every condition carries the generation that it was computed for.
+const (
+	// ConditionReady is True when there is nothing left to do or to wait for: access is as the object wants it, or
+	// it is over and verified gone. Its reason is the state.
+	ConditionReady = "Ready"
+	// ConditionActive is True while access exists. Its reason is the state, the column people see.
+	ConditionActive = "Active"
+	// ConditionApproved is True when enough people have approved exactly what would be granted.
+	ConditionApproved = "Approved"
+	// ConditionEligible is True when the person is known, has the claimed identity and an MFA device.
+	ConditionEligible = "Eligible"
+	// ConditionMembershipsSynced is True when every IAM group membership is as intended.
+	ConditionMembershipsSynced = "MembershipsSynced"
+	// ConditionBindingsSynced is True when every Kubernetes binding is as intended.
+	ConditionBindingsSynced = "BindingsSynced"
+	// ConditionReconciling is present, and True, only while the operator is changing access.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is present, and True, only when nothing moves until somebody mends what the message names.
+	ConditionStalled = "Stalled"
+)
+
+// States of a grant: the reason of ConditionActive.
+const (
+	// StatePendingApproval says that approvals are missing.
+	StatePendingApproval = "PendingApproval"
+	// StateScheduled says that the grant is approved and its window has not begun.
+	StateScheduled = "Scheduled"
+	// StateBlocked says that something is missing; the message says what, and who can mend it.
+	StateBlocked = "Blocked"
+	// StateGranting says that access is being written.
+	StateGranting = "Granting"
+	// StateGranted says that access exists.
+	StateGranted = "Granted"
+	// StateSuspended says that access was taken away for now.
+	StateSuspended = "Suspended"
+	// StateRevoking says that access is being taken away for good, and its absence is not yet verified.
+	StateRevoking = "Revoking"
+	// StateExpired says that the deadline has passed and the access is verified gone.
+	StateExpired = "Expired"
+	// StateRevoked says that access was ended before its deadline and is verified gone.
+	StateRevoked = "Revoked"
+	// StateRejected says that an approver refused before activation.
+	StateRejected = "Rejected"
+)
+
+// Reasons of the other conditions of a grant, and of the Stalled and Reconciling conditions.
+const (
+	// ReasonApproved says that enough approvals count.
+	ReasonApproved = "Approved"
+	// ReasonApprovalsMissing says that approvals are missing.
+	ReasonApprovalsMissing = "ApprovalsMissing"
+	// ReasonRejected says that somebody who may approve said no.
+	ReasonRejected = "Rejected"
+
+	// ReasonEligible says that the person was verified.
+	ReasonEligible = "Eligible"
+	// ReasonNotChecked says that the question has not come up yet.
+	ReasonNotChecked = "NotChecked"
+	// ReasonUserNotFound says that AWS has no such IAM user.
+	ReasonUserNotFound = "UserNotFound"
+	// ReasonIdentityMismatch says that the Kubernetes username, the spelling or the UserId is not the IAM user's.
+	ReasonIdentityMismatch = "IdentityMismatch"
+	// ReasonMFAMissing says that the IAM user has no MFA device.
+	ReasonMFAMissing = "MFAMissing"
+	// ReasonAWSUnavailable says that AWS could not be asked.
+	ReasonAWSUnavailable = "AWSUnavailable"
+	// ReasonAWSDisabled says that the operator runs with --aws=disabled.
+	ReasonAWSDisabled = "AWSDisabled"
+
+	// ReasonSynced says that what exists is what is intended.
+	ReasonSynced = "Synced"
+	// ReasonNotNeeded says that the role has no such side.
+	ReasonNotNeeded = "NotNeeded"
+	// ReasonNotGranted says that nothing is intended, and nothing was made.
+	ReasonNotGranted = "NotGranted"
+	// ReasonRemoved says that what was made is verified gone.
+	ReasonRemoved = "Removed"
+	// ReasonWriting says that a write is not yet verified.
+	ReasonWriting = "Writing"
+	// ReasonRemoving says that a removal is not yet verified.
+	ReasonRemoving = "Removing"
+	// ReasonForeignMembership says that the person was a member before, by somebody else's doing.
+	ReasonForeignMembership = "ForeignMembership"
+	// ReasonQuotaExceeded says that AWS allows the person no further group.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonGroupNotFound says that AWS has no such group.
+	ReasonGroupNotFound = "GroupNotFound"
+	// ReasonRemovedByOthers says that somebody took a membership or binding away.
+	ReasonRemovedByOthers = "RemovedByOthers"
+	// ReasonWaitingForNamespace says that a namespace does not exist yet.
+	ReasonWaitingForNamespace = "WaitingForNamespace"
+	// ReasonConflict says that a binding of our name exists that the operator did not make.
+	ReasonConflict = "Conflict"
+	// ReasonForbidden says that the operator itself lacks a right.
+	ReasonForbidden = "Forbidden"
+	// ReasonError says that a call failed and is being repeated.
+	ReasonError = "Error"
+
+	// ReasonRoleNotFound says that there is no AccessRole of that name.
+	ReasonRoleNotFound = "RoleNotFound"
+	// ReasonRoleNotReady says that the role itself grants nothing at the moment.
+	ReasonRoleNotReady = "RoleNotReady"
+	// ReasonRoleChanged says that the role no longer names anything that this grant holds.
+	ReasonRoleChanged = "RoleChanged"
+	// ReasonPolicyViolation says that the request is not what its role allows.
+	ReasonPolicyViolation = "PolicyViolation"
+	// ReasonDeleted says that the object was deleted.
+	ReasonDeleted = "Deleted"
+	// ReasonDeadline says that the deadline has passed.
+	ReasonDeadline = "Deadline"
+)
+
+// Reasons of the condition Ready of an AccessRole.
+const (
+	// ReasonRoleReady says that the role can be granted.
+	ReasonRoleReady = "Ready"
+	// ReasonForbiddenRule says that the ClusterRole reaches something that no role, or no ReadOnly role, may reach.
+	ReasonForbiddenRule = "ForbiddenRule"
+	// ReasonClusterRoleNotFound says that the ClusterRole does not exist.
+	ReasonClusterRoleNotFound = "ClusterRoleNotFound"
+	// ReasonBindNotAllowed says that the operator lacks the verb bind on the ClusterRole.
+	ReasonBindNotAllowed = "BindNotAllowed"
+	// ReasonInvalidTicketPattern says that change.ticketPattern is not a regular expression.
+	ReasonInvalidTicketPattern = "InvalidTicketPattern"
+)

@@ -1,0 +1,86 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+)
+
+// Role is an AccessRole as it stands now: what it says, and what its ClusterRole comes to.
+type Role struct {
+	Name string
+	Spec v1alpha1.AccessRoleSpec
+	// RulesHash is the hash of the ClusterRole's effective rules, "" for a role without a Kubernetes side.
+	RulesHash string
+	// Forbidden names a rule that may not be bound, "" if there is none.
+	Forbidden string
+	// NotReady says why the role grants nothing new at the moment, "" if it does.
+	NotReady string
+}
+
+func (r *Role) groups() []v1alpha1.IAMGroupName {
+	if r.Spec.AWS == nil {
+		return nil
+	}
+	return r.Spec.AWS.Groups
+}
+
+func (r *Role) scope() v1alpha1.Scope {
+	if r.Spec.Kubernetes == nil {
+		return ""
+	}
+	return r.Spec.Kubernetes.Scope
+}
+
+// TicketPattern compiles what a ticket must match as a whole; nil means that no ticket is needed.
+func TicketPattern(spec *v1alpha1.AccessRoleSpec) (*regexp.Regexp, error) {
+	if spec.Change.TicketPattern == "" {
+		return nil, nil
+	}
+	return regexp.Compile(`^(?:` + spec.Change.TicketPattern + `)$`)
+}
+
+// violation says how a request is not what its role allows, and who can mend that; "" if it is. Nothing here can change
+// by itself, so it is said as soon as it is known, before anybody spends time on an approval.
+func violation(g *v1alpha1.ProdAccessGrant, r *Role) string {
+	spec := &g.Spec
+	switch n := len(spec.Namespaces); {
+	case r.scope() == v1alpha1.ScopeNamespaces && n == 0:
+		return fmt.Sprintf("the role %s is bound in namespaces: create another grant that lists them in spec.namespaces", r.Name)
+	case r.scope() != v1alpha1.ScopeNamespaces && n > 0:
+		return fmt.Sprintf("the role %s is not bound in namespaces: create another grant without spec.namespaces", r.Name)
+	}
+	start := g.CreationTimestamp.Time
+	if nb := spec.NotBefore; nb != nil {
+		if lead := nb.Sub(start); lead > r.Spec.MaxLeadTime.Duration {
+			return fmt.Sprintf("notBefore is %s ahead, the role %s allows %s: create the grant later, or ask the platform team",
+				lead.Round(time.Second), r.Name, r.Spec.MaxLeadTime.Duration)
+		}
+		if nb.After(start) {
+			start = nb.Time
+		}
+	}
+	if window := spec.ExpiresAt.Sub(start); window > r.Spec.MaxDuration.Duration {
+		return fmt.Sprintf("the window until expiresAt is %s, the role %s allows %s: create another grant that ends earlier",
+			window.Round(time.Second), r.Name, r.Spec.MaxDuration.Duration)
+	}
+	if r.Spec.Incident == v1alpha1.IncidentRequired && spec.Incident == "" {
+		return fmt.Sprintf("the role %s is for incidents only: create another grant that names one in spec.incident", r.Name)
+	}
+	switch pattern, err := TicketPattern(&r.Spec); {
+	case err != nil:
+		return fmt.Sprintf("spec.change.ticketPattern of the role %s is not a regular expression: the platform team must mend it", r.Name)
+	case pattern != nil && !pattern.MatchString(spec.ChangeTicket):
+		return fmt.Sprintf("changeTicket %q does not match %q, which the role %s demands: create another grant with the ticket",
+			spec.ChangeTicket, r.Spec.Change.TicketPattern, r.Name)
+	}
+	if r.Spec.Change.StagingEvidence == v1alpha1.EvidenceRequired && spec.StagingEvidence == "" {
+		return fmt.Sprintf("the role %s demands proof of a test in staging: create another grant that links it in spec.stagingEvidence", r.Name)
+	}
+	return ""
+}

@@ -1,0 +1,158 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+)
+
+var (
+	readVerbs = []string{"get", "list", "watch"}
+
+	// Who can write one of these can extend, approve or fake access.
+	guardedGroups = []string{
+		v1alpha1.GroupName,
+		"rbac.authorization.k8s.io",
+		"admissionregistration.k8s.io",
+		"apiextensions.k8s.io",
+	}
+
+	// A GET on one of these reaches into a pod or a node, or hands out what was stored as a secret
+	// (https://kubernetes.io/docs/concepts/security/rbac-good-practices/, kubernetes/kubernetes#78741).
+	notReadOnly = []string{
+		"secrets",
+		"pods/exec", "pods/attach", "pods/portforward", "pods/proxy",
+		"services/proxy", "nodes/log",
+	}
+)
+
+// ForbiddenRule looks for a rule that no role may hold, or, for a ReadOnly role, that is more than reading. It returns
+// a sentence that names the first such rule, or "".
+func ForbiddenRule(rules []rbacv1.PolicyRule, level v1alpha1.AccessLevel) string {
+	for _, r := range rules {
+		if why := forbidden(r, level); why != "" {
+			return fmt.Sprintf("the rule %s %s", printRule(r), why)
+		}
+	}
+	return ""
+}
+
+func forbidden(r rbacv1.PolicyRule, level v1alpha1.AccessLevel) string {
+	for _, part := range [][]string{r.Verbs, r.APIGroups, r.Resources, r.NonResourceURLs} {
+		for _, s := range part {
+			// "*/scale" and "/healthz/*" are wildcards as much as "*" is; a URL below a fixed path is not.
+			if strings.Contains(s, "*") && (s == "*" || s == "/*" || !strings.HasPrefix(s, "/")) {
+				return "holds a wildcard; list what is meant instead"
+			}
+		}
+	}
+	for _, v := range r.Verbs {
+		if strings.HasPrefix(v, "impersonate") || v == "escalate" || v == "bind" {
+			return fmt.Sprintf("holds the verb %s, which lets its holder become or empower somebody else", v)
+		}
+	}
+	writes := slices.ContainsFunc(r.Verbs, func(v string) bool { return !slices.Contains(readVerbs, v) })
+	for _, g := range r.APIGroups {
+		if writes && slices.Contains(guardedGroups, g) {
+			return fmt.Sprintf("writes in the API group %s, which decides who has access", g)
+		}
+		for _, res := range r.Resources {
+			if why := forbiddenResource(g, res, writes); why != "" {
+				return why
+			}
+			if level == v1alpha1.AccessReadOnly && g == "" && slices.Contains(notReadOnly, res) {
+				return fmt.Sprintf("reaches %s, which is more than reading", res)
+			}
+		}
+	}
+	if level == v1alpha1.AccessReadOnly && writes {
+		return "has a verb other than get, list and watch, in a role that is ReadOnly"
+	}
+	return ""
+}
+
+func forbiddenResource(group, resource string, writes bool) string {
+	switch {
+	case group == "" && resource == "serviceaccounts/token":
+		return "hands out tokens of service accounts"
+	case group == "" && resource == "nodes/proxy":
+		return "reaches every pod of a node through nodes/proxy"
+	case group == "certificates.k8s.io" && writes &&
+		(resource == "certificatesigningrequests/approval" || resource == "certificatesigningrequests/status" || resource == "signers"):
+		return "approves or signs certificates, and with them identities"
+	}
+	return ""
+}
+
+// printRule writes a rule the way people write it, cut to what fits into a condition message.
+func printRule(r rbacv1.PolicyRule) string {
+	parts := []string{"verbs " + bounded(r.Verbs)}
+	if len(r.APIGroups) > 0 {
+		parts = append(parts, "apiGroups "+bounded(r.APIGroups))
+	}
+	if len(r.Resources) > 0 {
+		parts = append(parts, "resources "+bounded(r.Resources))
+	}
+	if len(r.NonResourceURLs) > 0 {
+		parts = append(parts, "nonResourceURLs "+bounded(r.NonResourceURLs))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// bounded prints at most six elements, the remarkable ones first: wildcards and whatever is not plain reading or a
+// plain resource would otherwise hide behind a long list.
+func bounded(items []string) string {
+	const most = 6
+	sorted := slices.Clone(items)
+	slices.SortStableFunc(sorted, func(a, b string) int { return remarkable(b) - remarkable(a) })
+	for i := range sorted {
+		if sorted[i] == "" {
+			sorted[i] = `""`
+		}
+	}
+	if len(sorted) > most {
+		return fmt.Sprintf("[%s and %d more]", strings.Join(sorted[:most], " "), len(sorted)-most)
+	}
+	return "[" + strings.Join(sorted, " ") + "]"
+}
+
+func remarkable(s string) int {
+	if strings.ContainsAny(s, "*/") || s == "secrets" || strings.HasPrefix(s, "impersonate") ||
+		s == "escalate" || s == "bind" || slices.Contains(guardedGroups, s) {
+		return 1
+	}
+	return 0
+}
+
+// RulesHash identifies effective rules by what they allow, not by how they are written: the same permissions spread
+// over other rules, in another order or aggregated from other roles, have the same hash.
+func RulesHash(rules []rbacv1.PolicyRule) string {
+	var atoms []string
+	for _, r := range rules {
+		names := r.ResourceNames
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		for _, v := range r.Verbs {
+			for _, u := range r.NonResourceURLs {
+				atoms = append(atoms, strings.Join([]string{"url", v, u}, "\x00"))
+			}
+			for _, g := range r.APIGroups {
+				for _, res := range r.Resources {
+					for _, n := range names {
+						atoms = append(atoms, strings.Join([]string{"res", v, g, res, n}, "\x00"))
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(atoms)
+	return digest(rulesHashVersion, slices.Compact(atoms))
+}
