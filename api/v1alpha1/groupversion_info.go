@@ -3,6 +3,7 @@
 
 // Package v1alpha1 holds the API of production access: what a role means, who asks for it, who approves it.
 // +kubebuilder:object:generate=true
+// +kubebuilder:ac:generate=true
 // +groupName=access.hera.dev
 package v1alpha1
 

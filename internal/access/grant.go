@@ -285,6 +285,9 @@ func (c *decider) endMessage(cause string) string {
 		if c.TakenAway != "" {
 			return fmt.Sprintf("somebody took %s away, so the whole grant ends: create another grant if access is still needed", c.TakenAway)
 		}
+		if c.Obstacle.Message != "" {
+			return c.Obstacle.Message
+		}
 	}
 	if a := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionActive); a != nil {
 		return a.Message
@@ -477,7 +480,7 @@ func (c *decider) plan(p *Person) Decision {
 // anything away (invariants I1, I10).
 func (c *decider) live() Decision {
 	g, r := c.Grant, c.Role
-	if c.TakenAway != "" {
+	if c.TakenAway != "" || c.Obstacle.Reason == v1alpha1.ReasonRemovedByOthers {
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
 	}
 	d := c.keep(c.prior, "")
@@ -490,6 +493,11 @@ func (c *decider) live() Decision {
 	d.Record = dropped
 	if r.Forbidden != "" {
 		return c.suspend(d, v1alpha1.ReasonRoleNotReady, fmt.Sprintf("access is taken away until the platform team mends the role %s: %s", r.Name, r.Forbidden), Answer{})
+	}
+	if c.prior == v1alpha1.StateSuspended && !c.removedAlready() {
+		// Nothing comes back before it is gone.
+		d.Effect = EffectRemove
+		return d
 	}
 	if c.prior == v1alpha1.StateSuspended && c.AWS && c.Person == nil {
 		d.Effect = EffectIdentify
@@ -506,8 +514,10 @@ func (c *decider) live() Decision {
 		d.Eligible = c.eligible(p)
 	} else if p != nil && c.prior == v1alpha1.StateSuspended {
 		d.Eligible, d.RecheckAfter = no(identity(g.Spec.Subject, p)), RetryAfter
-		d.Effect = removalOf(d)
 		return d
+	}
+	if o := c.Obstacle; o.Reason != "" && c.prior != v1alpha1.StateGranted {
+		return c.suspend(d, o.Reason, o.Message, d.Eligible)
 	}
 	d.Effect = EffectSync
 	if c.prior == v1alpha1.StateGranted {

@@ -1,0 +1,137 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	realclock "k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/aws"
+	"github.com/hera-platform/prod-access-operator/internal/clock"
+	"github.com/hera-platform/prod-access-operator/internal/controller"
+)
+
+// shutdownTimeout is how long running work may take to end; the pod's grace period (30 s) is longer.
+const shutdownTimeout = 20 * time.Second
+
+type options struct {
+	kubeconfig              string
+	aws                     string
+	metricsAddress          string
+	metricsSecure           bool
+	probeAddress            string
+	leaderElect             bool
+	leaderElectionNamespace string
+	zap                     zap.Options
+}
+
+func defaults() *options {
+	return &options{aws: "enabled", metricsAddress: "0", metricsSecure: true, probeAddress: ":8081", leaderElect: true}
+}
+
+func (o *options) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "path of a kubeconfig; empty: $KUBECONFIG, or the service account of the pod")
+	fs.StringVar(&o.aws, "aws", o.aws, "enabled, or disabled: roles without IAM groups only, and no proof of MFA")
+	fs.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "address that serves metrics, such as :8443; 0 serves none")
+	fs.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "serve metrics over HTTPS, to those who may get /metrics")
+	fs.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "address that serves /healthz and /readyz; 0 serves none")
+	fs.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "act only while holding the lease, so that several may run")
+	fs.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", o.leaderElectionNamespace, "namespace of the lease; empty: the pod's own")
+	var zapFlags flag.FlagSet
+	o.zap.BindFlags(&zapFlags)
+	fs.AddGoFlagSet(&zapFlags)
+}
+
+func (o *options) validate() error {
+	if o.aws != "enabled" && o.aws != "disabled" {
+		return fmt.Errorf("--aws must be enabled or disabled, not %q", o.aws)
+	}
+	return nil
+}
+
+func run(ctx context.Context, o *options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
+	log := ctrl.Log.WithName("manager")
+	cfg, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	now := clock.New(realclock.RealClock{})
+	cfg.Wrap(now.Watch)
+
+	var api aws.IAM
+	if o.aws == "enabled" {
+		if api, err = aws.New(ctx, access.CallTimeout, now.Watch); err != nil {
+			return err
+		}
+	} else {
+		log.Info("AWS is disabled: Kubernetes usernames are taken on trust, and MFA is not verified")
+	}
+	mgr, err := ctrl.NewManager(cfg, controller.Options(o.manager()))
+	if err != nil {
+		return fmt.Errorf("starting the manager: %w", err)
+	}
+	if err := controller.Setup(ctx, mgr, api, now); err != nil {
+		return err
+	}
+	if err := errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("cache", func(req *http.Request) error {
+			ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+			defer cancel()
+			if !mgr.GetCache().WaitForCacheSync(ctx) {
+				return errors.New("the cache is not in step with the API server yet")
+			}
+			return nil
+		}),
+	); err != nil {
+		return fmt.Errorf("adding probes: %w", err)
+	}
+	log.Info("starting", "version", version, "aws", o.aws)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running the manager: %w", err)
+	}
+	return nil
+}
+
+func (o *options) manager() ctrl.Options {
+	timeout := shutdownTimeout
+	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	if o.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return ctrl.Options{
+		Metrics:                       metrics,
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              controller.Name + ".hera.dev",
+		LeaderElectionNamespace:       o.leaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &timeout,
+	}
+}
+
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+}

@@ -1,0 +1,208 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package fake
+
+import (
+	"encoding/xml"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+type keyXML struct {
+	UserName        string
+	AccessKeyID     string `xml:"AccessKeyId"`
+	Status          string
+	SecretAccessKey string `xml:",omitempty"`
+	CreateDate      string
+}
+
+func createAccessKey(c *call, u *user) any {
+	if len(u.keys) >= keysPerUser {
+		return c.exceeds("AccessKeysPerUser", keysPerUser)
+	}
+	k := accessKey{id: c.newID("AKIA", 20), status: "Active", created: c.now}
+	u.keys = append(u.keys, k)
+	return struct{ AccessKey keyXML }{keyXML{u.name, k.id, k.status, c.newID("", 40), stamp(k.created)}}
+}
+
+// key returns which of the user's keys AccessKeyId names.
+func (c *call) key(u *user) int {
+	id := c.required("AccessKeyId")
+	i := slices.IndexFunc(u.keys, func(k accessKey) bool { return k.id == id })
+	if i < 0 {
+		c.notFound("The Access Key with id %s cannot be found.", id)
+	}
+	return i
+}
+
+func updateAccessKey(c *call, u *user) any {
+	status := c.required("Status")
+	if status != "Active" && status != "Inactive" {
+		c.violates("status", "satisfy enum value set: [Active, Inactive]")
+	}
+	if i := c.key(u); c.err == nil {
+		c.unchanged = u.keys[i].status == status
+		u.keys[i].status = status
+	}
+	return nil
+}
+
+func deleteAccessKey(c *call, u *user) any {
+	if i := c.key(u); c.err == nil {
+		u.keys = slices.Delete(u.keys, i, i+1)
+	}
+	return nil
+}
+
+func listAccessKeys(c *call, u *user) any {
+	var keys []keyXML
+	for _, k := range u.keys {
+		keys = append(keys, keyXML{UserName: u.name, AccessKeyID: k.id, Status: k.status, CreateDate: stamp(k.created)})
+	}
+	return page(c, "AccessKeyMetadata", keys, func(k keyXML) string { return k.CreateDate + k.AccessKeyID })
+}
+
+func getAccessKeyLastUsed(c *call) any {
+	id := c.required("AccessKeyId")
+	u, k := c.state.accessKey(id)
+	if k == nil {
+		// AWS does not say here which keys exist (recorded).
+		return c.fail(http.StatusForbidden, "AccessDenied",
+			"User: %s is not authorized to perform iam:GetAccessKeyLastUsed on resource: access key %s", c.callerARN(), id)
+	}
+	type useXML struct {
+		LastUsedDate        string `xml:",omitempty"`
+		ServiceName, Region string
+	}
+	use := useXML{ServiceName: "N/A", Region: "N/A"}
+	if last, ok := c.iam.lastUsed[id]; ok {
+		use = useXML{LastUsedDate: stamp(last.at), ServiceName: last.service, Region: "us-east-1"}
+	}
+	return struct {
+		UserName          string
+		AccessKeyLastUsed useXML
+	}{u.name, use}
+}
+
+type loginXML struct {
+	UserName, CreateDate  string
+	PasswordResetRequired bool
+}
+
+type loginResult struct{ LoginProfile loginXML }
+
+// password checks the parameter Password against the default policy.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_passwords_account-policy.html
+func (c *call) password(u *user) {
+	password, kinds := c.params.Get("Password"), 0
+	for _, is := range []func(rune) bool{unicode.IsUpper, unicode.IsLower, unicode.IsDigit, unicode.IsPunct, unicode.IsSymbol} {
+		if strings.ContainsFunc(password, is) {
+			kinds++
+		}
+	}
+	if len(password) < 8 || len(password) > 128 || kinds < 3 || strings.EqualFold(password, u.name) {
+		c.fail(http.StatusBadRequest, "PasswordPolicyViolation", "Password does not conform to the account password policy.")
+	}
+}
+
+func createLoginProfile(c *call, u *user) any {
+	c.required("Password")
+	if u.login != nil {
+		c.exists("Login Profile for user %s already exists.", u.name)
+	}
+	c.password(u)
+	if c.err != nil {
+		return nil
+	}
+	u.login = &loginProfile{created: c.now, resetRequired: c.params.Get("PasswordResetRequired") == "true"}
+	return getLoginProfile(c, u)
+}
+
+func getLoginProfile(c *call, u *user) any {
+	if u.login == nil {
+		return c.notFound("Login Profile for User %s cannot be found.", u.name)
+	}
+	return loginResult{loginXML{u.name, stamp(u.login.created), u.login.resetRequired}}
+}
+
+func updateLoginProfile(c *call, u *user) any {
+	if getLoginProfile(c, u) == nil {
+		return nil
+	}
+	if c.params.Has("Password") {
+		c.password(u)
+	}
+	if c.err == nil && c.params.Has("PasswordResetRequired") {
+		u.login = &loginProfile{created: u.login.created, resetRequired: c.params.Get("PasswordResetRequired") == "true"}
+	}
+	return nil
+}
+
+func deleteLoginProfile(c *call, u *user) any {
+	if getLoginProfile(c, u) != nil {
+		u.login = nil
+	}
+	return nil
+}
+
+// Leftover is a kind of credential that the fake only lists and deletes, for it stands in the way of DeleteUser.
+type Leftover string
+
+// The kinds of leftovers for AddLeftover.
+const (
+	SigningCertificate        Leftover = "SigningCertificate"
+	SSHPublicKey              Leftover = "SSHPublicKey"
+	ServiceSpecificCredential Leftover = "ServiceSpecificCredential"
+)
+
+type leftover struct {
+	kind        Leftover
+	id, created string
+}
+
+// leftoverKinds tells how each kind is written: the prefix of its identifiers and the names of elements.
+var leftoverKinds = map[Leftover]struct{ prefix, list, id, date string }{
+	SigningCertificate:        {"ASCA", "Certificates", "CertificateId", "UploadDate"},
+	SSHPublicKey:              {"APKA", "SSHPublicKeys", "SSHPublicKeyId", "UploadDate"},
+	ServiceSpecificCredential: {"ACCA", "ServiceSpecificCredentials", "ServiceSpecificCredentialId", "CreateDate"},
+}
+
+// textXML is an element whose name depends.
+type textXML struct {
+	XMLName xml.Name
+	Text    string `xml:",chardata"`
+}
+
+func listLeftovers(kind Leftover) handler {
+	names := leftoverKinds[kind]
+	type leftoverXML struct {
+		UserName, Status string
+		ID, Date         textXML
+	}
+	return ofUserOrCaller(func(c *call, u *user) any {
+		var items []leftoverXML
+		for _, l := range u.leftovers {
+			if l.kind == kind {
+				items = append(items, leftoverXML{
+					u.name, "Active", textXML{xml.Name{Local: names.id}, l.id}, textXML{xml.Name{Local: names.date}, l.created},
+				})
+			}
+		}
+		return page(c, names.list, items, func(x leftoverXML) string { return x.ID.Text })
+	})
+}
+
+func deleteLeftover(kind Leftover) handler {
+	return ofUserOrCaller(func(c *call, u *user) any {
+		id := c.required(leftoverKinds[kind].id)
+		i := slices.IndexFunc(u.leftovers, func(l leftover) bool { return l.kind == kind && l.id == id })
+		if i < 0 {
+			return c.notFound("The %s with id %s cannot be found.", kind, id)
+		}
+		u.leftovers = slices.Delete(u.leftovers, i, i+1)
+		return nil
+	})
+}

@@ -1,0 +1,230 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controller carries out what internal/access decides: it collects the facts, performs the effects in the order
+// that survives a crash at any point, and writes down what was seen.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/rbac"
+)
+
+// +kubebuilder:rbac:groups=access.hera.dev,resources=prodaccessgrants,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=access.hera.dev,resources=prodaccessgrants/status,verbs=patch
+// +kubebuilder:rbac:groups=access.hera.dev,resources=accessapprovals,verbs=get;list;watch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings;rolebindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Clock tells the time.
+type Clock interface{ Now() time.Time }
+
+// Priorities of the work queue: removals first.
+const (
+	priorityRemoval  = 100
+	priorityOrdinary = 0
+)
+
+const (
+	// grantWorkers is how many grants are looked at side by side. Nothing that a worker does waits for AWS.
+	grantWorkers = 10
+	// bindingWorkers is how many bindings of one grant are written side by side.
+	bindingWorkers = 8
+	// Bounds of the wait before something that failed is tried again.
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = time.Minute
+)
+
+// GrantReconciler reconciles ProdAccessGrants.
+type GrantReconciler struct {
+	client      client.Client
+	live        client.Reader
+	clock       Clock
+	recorder    recorder.EventRecorder
+	roles       *RoleReader
+	bindings    *rbac.Engine
+	memberships *membership.Engine // nil with --aws=disabled
+	tasks       *tasks
+	backoff     workqueue.TypedRateLimiter[types.UID]
+	// unbound holds the Kubernetes side of grants whose bindings are verified gone while the AWS side is still being
+	// removed, by UID.
+	unbound sync.Map
+	// people holds what AWS said about the person of a grant that is being activated, by the grant's UID.
+	people sync.Map
+}
+
+// NewGrantReconciler makes a GrantReconciler. The client must see its own writes. memberships is nil with --aws=disabled.
+func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine) *GrantReconciler {
+	return &GrantReconciler{
+		client: c, live: live, clock: clock, recorder: rec, roles: roles, memberships: memberships,
+		bindings: rbac.New(c, live),
+		backoff:  workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxBackoff),
+	}
+}
+
+// SetupWithManager registers the controller.
+func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	wake := &waker{}
+	r.tasks = newTasks(wake.wake)
+	if err := mgr.Add(r.tasks); err != nil {
+		return fmt.Errorf("adding the task runner: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("prodaccessgrant").
+		WithOptions(controller.Options{MaxConcurrentReconciles: grantWorkers}).
+		Watches(&v1alpha1.ProdAccessGrant{}, r.onGrant(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.AccessApproval{}, handler.EnqueueRequestsFromMapFunc(toTarget)).
+		Watches(&v1alpha1.AccessRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfRole)).
+		Watches(&rbacv1.ClusterRoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
+		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfNamespace), builder.WithPredicates(onlyCreated())).
+		WatchesRawSource(source.Func(wake.start)).
+		Complete(r)
+}
+
+// waker puts grants back into the queue from outside of any watch.
+type waker struct {
+	mu    sync.Mutex
+	queue workqueue.TypedRateLimitingInterface[ctrl.Request]
+}
+
+func (w *waker) start(_ context.Context, q workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue = q
+	return nil
+}
+
+func (w *waker) wake(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.queue != nil {
+		enqueue(w.queue, name, priorityRemoval)
+	}
+}
+
+func enqueue(q workqueue.TypedRateLimitingInterface[ctrl.Request], name string, priority int) {
+	req := ctrl.Request{NamespacedName: types.NamespacedName{Name: name}}
+	if pq, ok := q.(priorityqueue.PriorityQueue[ctrl.Request]); ok {
+		pq.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, req)
+		return
+	}
+	q.Add(req)
+}
+
+// onGrant lets removals overtake: after a long outage the overdue come first, before thousands that are in order.
+func (r *GrantReconciler) onGrant() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			g, ok := e.Object.(*v1alpha1.ProdAccessGrant)
+			priority := priorityOrdinary
+			switch {
+			case ok && access.MayExist(g) && (g.DeletionTimestamp != nil || !r.clock.Now().Before(access.Deadline(g))):
+				priority = priorityRemoval
+			case e.IsInInitialList:
+				priority = handler.LowPriority
+			}
+			enqueue(q, e.Object.GetName(), priority)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			priority := priorityOrdinary
+			if e.ObjectNew.GetDeletionTimestamp() != nil {
+				priority = priorityRemoval
+			}
+			enqueue(q, e.ObjectNew.GetName(), priority)
+		},
+	}
+}
+
+func notCreated() predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
+}
+
+func onlyCreated() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}
+}
+
+func requestFor(name string) []ctrl.Request {
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Name: name}}}
+}
+
+func toTarget(_ context.Context, o client.Object) []ctrl.Request {
+	a, ok := o.(*v1alpha1.AccessApproval)
+	if !ok || a.Spec.Target.Kind != v1alpha1.TargetGrant {
+		return nil
+	}
+	return requestFor(a.Spec.Target.Name)
+}
+
+func toOwner(_ context.Context, o client.Object) []ctrl.Request {
+	if owner := metav1.GetControllerOf(o); owner != nil && owner.Kind == "ProdAccessGrant" {
+		return requestFor(owner.Name)
+	}
+	return nil
+}
+
+func (r *GrantReconciler) toGrantsOfRole(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.unended(ctx, indexRole, o.GetName())
+}
+
+func (r *GrantReconciler) toGrantsOfNamespace(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.unended(ctx, indexNamespace, o.GetName())
+}
+
+func (r *GrantReconciler) unended(ctx context.Context, index, value string) []ctrl.Request {
+	var list v1alpha1.ProdAccessGrantList
+	// Waiting for our own writes would make every role event wait for the busiest moment.
+	if err := r.client.List(ctx, &list, client.MatchingFields{index: value}, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "listing grants", "index", index, "value", value)
+		return nil
+	}
+	var reqs []ctrl.Request
+	for i := range list.Items {
+		if !access.Terminal(access.StateOf(&list.Items[i])) {
+			reqs = append(reqs, requestFor(list.Items[i].Name)...)
+		}
+	}
+	return reqs
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	g := &v1alpha1.ProdAccessGrant{}
+	if err := r.client.Get(ctx, req.NamespacedName, g); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	p := &pass{
+		GrantReconciler: r, g: g, stored: g.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),
+	}
+	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil}
+	return p.run(ctx)
+}

@@ -1,0 +1,471 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/rbac"
+	"github.com/hera-platform/prod-access-operator/internal/status"
+)
+
+// maxRounds bounds how many decisions one reconcile carries out; the longest way there is takes four.
+const maxRounds = 8
+
+// Kinds of tasks.
+const (
+	taskIdentify = "identify"
+	taskSettle   = "settle"
+	taskRemove   = "remove"
+	taskVerify   = "verify"
+)
+
+// pass is one reconcile of one grant.
+type pass struct {
+	*GrantReconciler
+	// g is worked on; stored is what the API server has.
+	g, stored *v1alpha1.ProdAccessGrant
+	// now is read once.
+	now   time.Time
+	log   logr.Logger
+	facts access.Facts
+	// ready is the task that has finished since the last reconcile.
+	ready *task
+	notes status.Notes
+	// failed says that something has to be tried again.
+	failed bool
+}
+
+// run decides, carries out, and decides again until nothing is left to do now.
+func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
+	// Whatever has to end needs no role, no approvals and no person: nothing that can fail stands before it.
+	if !p.ending() {
+		if err := p.gather(ctx); err != nil {
+			return p.retry(err), nil
+		}
+	}
+	for range maxRounds {
+		d := access.Decide(p.facts, p.now)
+		if d.Record {
+			status.Grant(p.g, &d, status.Notes{}, p.now)
+			if err := p.write(ctx); err != nil {
+				return p.retry(err), nil
+			}
+		} else {
+			p.g.Status.AWS, p.g.Status.Kubernetes = d.AWS, d.Kubernetes
+		}
+		again, inFlight, err := p.carryOut(ctx, &d)
+		switch {
+		case err != nil:
+			return p.retry(err), nil
+		case inFlight && p.failed:
+			return p.retry(nil), nil
+		case inFlight:
+			return p.wakeAt(&d), nil
+		case !again:
+			return p.finish(ctx, &d)
+		}
+	}
+	return p.retry(fmt.Errorf("no settled decision after %d rounds", maxRounds)), nil
+}
+
+// identified is what AWS said about a person, and when.
+type identified struct {
+	person *access.Person
+	at     time.Time
+}
+
+// identityLasts is how long an activation may go on with what AWS said when it began.
+const identityLasts = 30 * time.Second
+
+func (p *pass) ending() bool {
+	state := access.StateOf(p.g)
+	return access.Terminal(state) || state == v1alpha1.StateRevoking || p.g.DeletionTimestamp != nil || !p.now.Before(access.Deadline(p.g))
+}
+
+// gather collects the facts that decisions about an unended grant depend on, and makes sure of the finalizer.
+func (p *pass) gather(ctx context.Context) error {
+	if !controllerutil.ContainsFinalizer(p.g, v1alpha1.Finalizer) {
+		if err := p.setFinalizer(ctx, controllerutil.AddFinalizer); err != nil {
+			return err
+		}
+	}
+	var err error
+	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil {
+		return err
+	}
+	var approvals v1alpha1.AccessApprovalList
+	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}); err != nil {
+		return fmt.Errorf("listing approvals: %w", err)
+	}
+	p.facts.Approvals = approvals.Items
+	if known, ok := p.people.Load(p.g.UID); ok && access.StateOf(p.g) == v1alpha1.StateGranting {
+		if i, ok := known.(identified); ok && p.now.Sub(i.at) < identityLasts {
+			p.facts.Person = i.person
+		}
+	}
+	// What stood in the way the last time is looked for before anything is written again, so that a lasting conflict
+	// costs reads and not access that comes and goes.
+	if c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionBindingsSynced); c != nil &&
+		access.StateOf(p.g) == v1alpha1.StateBlocked && c.Reason == v1alpha1.ReasonConflict {
+		if p.facts.Obstacle, err = p.bindings.InTheWay(ctx, access.BindingName(p.g), p.g.Spec.Namespaces); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryOut performs the effect of a decision. again asks for another decision on what it brought to light; inFlight
+// says that a task has to finish first.
+func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFlight bool, err error) {
+	p.facts.Done = false
+	switch d.Effect {
+	case access.EffectIdentify:
+		return p.identify()
+	case access.EffectSync:
+		return p.sync(ctx, d)
+	case access.EffectRemove:
+		inFlight = p.remove(ctx)
+		return !p.failed, inFlight, nil
+	case access.EffectVerify:
+		inFlight = p.verify(ctx)
+		p.facts.Done = !p.failed
+		return !p.failed, inFlight, nil
+	case access.EffectRelease:
+		p.tasks.forget(p.g.UID)
+		p.backoff.Forget(p.g.UID)
+		if controllerutil.ContainsFinalizer(p.g, v1alpha1.Finalizer) {
+			return false, false, p.setFinalizer(ctx, controllerutil.RemoveFinalizer)
+		}
+	}
+	return false, false, nil
+}
+
+func (p *pass) identify() (again, inFlight bool, err error) {
+	name, groups := p.g.Spec.Subject.IAMUser, p.g.Status.AWS.Groups
+	var of []v1alpha1.IAMGroupName
+	if p.facts.Role.Spec.AWS != nil {
+		of = p.facts.Role.Spec.AWS.Groups
+	}
+	for _, m := range groups {
+		of = append(of, m.Name)
+	}
+	person, ok := await(p, taskIdentify, p.tasks.granting, func(ctx context.Context) *access.Person {
+		return p.memberships.Identify(ctx, name, of)
+	})
+	if ok {
+		p.facts.Person = person
+		p.people.Store(p.g.UID, identified{person, p.now})
+	}
+	return true, !ok, nil
+}
+
+// sync makes exist what is intended, memberships before bindings, and takes away what is not.
+func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bool, err error) {
+	s := &p.g.Status
+	// What the role no longer names goes first and waits for nobody.
+	p.unbind(ctx, func(b v1alpha1.GrantBinding) bool { return !b.Intended && b.Observed })
+	var groups []v1alpha1.GroupMembership
+	for _, m := range s.AWS.Groups {
+		if m.Intended != m.Observed {
+			groups = append(groups, m)
+		}
+	}
+	joined := true
+	if len(groups) > 0 {
+		outcomes, ok := await(p, taskSettle, p.tasks.granting, p.settle(groups, false))
+		if !ok {
+			return false, true, nil
+		}
+		joined = p.merge(outcomes)
+	}
+	if joined || d.State == v1alpha1.StateGranted {
+		p.bind(ctx)
+	}
+	switch {
+	case p.facts.TakenAway != "":
+		return true, false, nil
+	case d.State == v1alpha1.StateGranted:
+		p.failed = p.failed || p.facts.Obstacle.Reason != ""
+		return false, false, nil
+	case p.facts.Obstacle.Reason != "":
+		return true, false, nil
+	}
+	p.facts.Done = !p.failed
+	return p.facts.Done, false, nil
+}
+
+// remove takes everything away: both sides side by side, and neither is stopped by the other's failure.
+func (p *pass) remove(ctx context.Context) (inFlight bool) {
+	var groups []v1alpha1.GroupMembership
+	for _, m := range p.g.Status.AWS.Groups {
+		if m.Intended || m.Observed {
+			groups = append(groups, m)
+		}
+	}
+	var outcomes []settled
+	left := true
+	if len(groups) > 0 {
+		outcomes, left = await(p, taskRemove, p.tasks.removing, p.settle(groups, true))
+	}
+	if gone, ok := p.unbound.LoadAndDelete(p.g.UID); ok {
+		p.g.Status.Kubernetes.Bindings = gone.([]v1alpha1.GrantBinding) //nolint:forcetypeassert // stored below
+	} else {
+		p.unbind(ctx, func(b v1alpha1.GrantBinding) bool { return b.Intended || b.Observed })
+	}
+	if !left {
+		if !p.failed {
+			p.unbound.Store(p.g.UID, p.g.Status.Kubernetes.Bindings)
+		}
+		return true
+	}
+	p.merge(outcomes)
+	return false
+}
+
+// verify looks once more for everything that the grant ever called for.
+func (p *pass) verify(ctx context.Context) (inFlight bool) {
+	var outcomes []settled
+	if groups := p.g.Status.AWS.Groups; len(groups) > 0 {
+		var ok bool
+		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settle(groups, true)); !ok {
+			return true
+		}
+	}
+	p.merge(outcomes)
+	for i := range p.g.Status.Kubernetes.Bindings {
+		// A write that was in flight may have made a binding whose uid nobody recorded: its owner tells that it is ours.
+		b := p.g.Status.Kubernetes.Bindings[i]
+		b.UID = ""
+		if o := p.bindings.Remove(ctx, p.g, b); o.Err != nil {
+			p.fail(&p.notes.Bindings, o.Err)
+		}
+	}
+	return false
+}
+
+// settled is what became of one membership of a grant.
+type settled struct {
+	group v1alpha1.IAMGroupName
+	membership.Outcome
+}
+
+func (p *pass) settle(groups []v1alpha1.GroupMembership, ours bool) func(context.Context) []settled {
+	member := membership.Member{UserID: p.g.Status.AWS.UserID, Name: p.g.Spec.Subject.IAMUser}
+	return func(ctx context.Context) []settled {
+		var all []settled
+		for _, m := range groups {
+			o := membership.Outcome{Present: true, Err: errAWSDisabled}
+			if p.memberships != nil {
+				o = p.memberships.Settle(ctx, member, string(m.Name), ours || m.Observed)
+			}
+			all = append(all, settled{m.Name, o})
+		}
+		return all
+	}
+}
+
+// merge writes down what was seen of the memberships, and says whether all that are intended exist.
+func (p *pass) merge(outcomes []settled) bool {
+	joined := true
+	for _, o := range outcomes {
+		for i := range p.g.Status.AWS.Groups {
+			m := &p.g.Status.AWS.Groups[i]
+			if m.Name != o.group {
+				continue
+			}
+			m.Observed = o.Present
+			if o.Covered && !m.Intended {
+				// Another live grant covers it: it is that one's from now on, with all that may be wrong with it.
+				m.Observed, o.Obstacle, o.Err = false, access.Obstacle{}, nil
+			}
+			joined = joined && (m.Observed || !m.Intended)
+		}
+		if o.Obstacle.Reason != "" {
+			p.facts.Obstacle, p.notes.Memberships = o.Obstacle, o.Obstacle
+		}
+		if o.Err != nil {
+			p.fail(&p.notes.Memberships, o.Err)
+		}
+	}
+	return joined && p.facts.Obstacle.Reason == ""
+}
+
+// bind makes the intended bindings exist.
+func (p *pass) bind(ctx context.Context) {
+	p.eachBinding(func(b v1alpha1.GrantBinding) bool { return b.Intended }, func(b v1alpha1.GrantBinding) rbac.Outcome {
+		return p.bindings.Ensure(ctx, p.g, b)
+	}, func(b *v1alpha1.GrantBinding, o rbac.Outcome) {
+		*b = o.Binding
+		switch {
+		case o.TakenAway && p.facts.TakenAway == "":
+			p.facts.TakenAway = rbac.Describe(*b)
+		case o.Obstacle.Reason != "":
+			p.facts.Obstacle, p.notes.Bindings = o.Obstacle, o.Obstacle
+		}
+	})
+}
+
+// unbind removes bindings.
+func (p *pass) unbind(ctx context.Context, which func(v1alpha1.GrantBinding) bool) {
+	suspended := access.StateOf(p.g) == v1alpha1.StateSuspended
+	p.eachBinding(which, func(b v1alpha1.GrantBinding) rbac.Outcome {
+		return p.bindings.Remove(ctx, p.g, b)
+	}, func(b *v1alpha1.GrantBinding, o rbac.Outcome) {
+		if b.Observed = o.Binding.Observed || o.Err != nil; suspended && !b.Observed {
+			// What comes back is a new binding.
+			b.UID, b.NamespaceUID = "", ""
+		}
+	})
+}
+
+func (p *pass) eachBinding(which func(v1alpha1.GrantBinding) bool, work func(v1alpha1.GrantBinding) rbac.Outcome, note func(*v1alpha1.GrantBinding, rbac.Outcome)) {
+	bindings := p.g.Status.Kubernetes.Bindings
+	outcomes := make([]*rbac.Outcome, len(bindings))
+	var side errgroup.Group
+	side.SetLimit(bindingWorkers)
+	for i, b := range bindings {
+		if which(b) {
+			side.Go(func() error {
+				o := work(b)
+				outcomes[i] = &o
+				return nil
+			})
+		}
+	}
+	_ = side.Wait() // the work tells of its failures in its outcomes
+	for i, o := range outcomes {
+		if o == nil {
+			continue
+		}
+		note(&bindings[i], *o)
+		if o.Err != nil {
+			p.fail(&p.notes.Bindings, o.Err)
+		}
+	}
+}
+
+func (p *pass) fail(note *access.Obstacle, err error) {
+	p.failed = true
+	*note = access.Obstacle{Reason: v1alpha1.ReasonError, Message: err.Error()}
+	p.log.Info("will be tried again", "trouble", err.Error())
+}
+
+// finish writes the status down, tells of a change of state, and says when to look again.
+func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, error) {
+	if d.Effect == access.EffectRelease {
+		return ctrl.Result{}, nil
+	}
+	d.AWS, d.Kubernetes = p.g.Status.AWS, p.g.Status.Kubernetes
+	status.Grant(p.g, d, p.notes, p.now)
+	if err := p.write(ctx); err != nil {
+		return p.retry(err), nil
+	}
+	p.unbound.Delete(p.g.UID)
+	if p.failed {
+		return p.retry(nil), nil
+	}
+	p.backoff.Forget(p.g.UID)
+	if d.State != v1alpha1.StateGranting {
+		p.people.Delete(p.g.UID)
+	}
+	return p.wakeAt(d), nil
+}
+
+// write stores the status if it changed, provided that nobody changed the object meanwhile, and tells of a change of
+// state once it is stored.
+func (p *pass) write(ctx context.Context) error {
+	before, after := access.StateOf(p.stored), access.StateOf(p.g)
+	if equality.Semantic.DeepEqual(p.stored.Status, p.g.Status) {
+		return nil
+	}
+	err := p.client.Status().Patch(ctx, p.g, client.MergeFromWithOptions(p.stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
+	if err != nil {
+		return err
+	}
+	p.stored = p.g.DeepCopy()
+	if before != after {
+		c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionActive)
+		p.log.Info("state changed", "from", before, "to", after, "message", c.Message)
+		kind := corev1.EventTypeNormal
+		if after == v1alpha1.StateBlocked || after == v1alpha1.StateSuspended || after == v1alpha1.StateRejected {
+			kind = corev1.EventTypeWarning
+		}
+		measure(p.g, after, p.clock.Now())
+		p.recorder.Eventf(p.g, nil, kind, after, "Decide", "%s", c.Message)
+	}
+	return nil
+}
+
+func (p *pass) setFinalizer(ctx context.Context, change func(client.Object, string) bool) error {
+	base := p.g.DeepCopy()
+	change(p.g, v1alpha1.Finalizer)
+	if err := p.client.Patch(ctx, p.g, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	p.stored = p.g.DeepCopy()
+	return nil
+}
+
+// retry looks again after a growing wait, and at the deadline at the latest.
+func (p *pass) retry(err error) ctrl.Result {
+	wait := p.backoff.When(p.g.UID)
+	if err != nil && !apierrors.IsConflict(err) {
+		p.log.Error(err, "will be tried again", "after", wait)
+	}
+	return p.after(wait)
+}
+
+func (p *pass) wakeAt(d *access.Decision) ctrl.Result {
+	switch {
+	case d.WakeAt.IsZero() && d.RecheckAfter == 0:
+		return ctrl.Result{}
+	case d.WakeAt.IsZero():
+		return p.after(d.RecheckAfter)
+	case d.RecheckAfter == 0:
+		return p.after(d.WakeAt.Sub(p.now))
+	}
+	return p.after(min(d.RecheckAfter, d.WakeAt.Sub(p.now)))
+}
+
+// after asks for another reconcile, no later than the deadline of a grant that has not ended. The wait counts from when
+// the time was read, not from now.
+func (p *pass) after(wait time.Duration) ctrl.Result {
+	priority := priorityOrdinary
+	if left := access.Deadline(p.g).Sub(p.now); left > 0 && left <= wait {
+		wait, priority = left, priorityRemoval
+	}
+	if access.MayExist(p.g) && p.ending() {
+		priority = priorityRemoval
+	}
+	wait -= p.clock.Now().Sub(p.now)
+	return ctrl.Result{RequeueAfter: max(wait, time.Millisecond), Priority: &priority}
+}
+
+// await returns the result of a task of this kind, or begins it and reports false: the grant is woken when it is done.
+func await[R any](p *pass, kind string, lane chan struct{}, work func(context.Context) R) (result R, ok bool) {
+	if p.ready != nil && p.ready.kind == kind {
+		result, ok = p.ready.result.(R)
+		p.ready = nil
+		return result, ok
+	}
+	p.tasks.begin(p.g.UID, p.g.Name, kind, lane, func(ctx context.Context) any { return work(ctx) })
+	return result, false
+}

@@ -1,0 +1,293 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/rbac"
+	"github.com/hera-platform/prod-access-operator/internal/status"
+)
+
+// +kubebuilder:rbac:groups=access.hera.dev,resources=accessroles,verbs=get;list;watch
+// +kubebuilder:rbac:groups=access.hera.dev,resources=accessroles/status,verbs=patch
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=selfsubjectaccessreviews,verbs=create
+
+const (
+	// groupsEvery is how often the groups of a role are read from AWS, give or take a tenth.
+	groupsEvery = 5 * time.Minute
+	// maxStrangers bounds how many strangers of a group are named.
+	maxStrangers = 100
+)
+
+// RoleReader reads roles as they stand.
+type RoleReader struct {
+	Client client.Reader
+	Live   client.Reader
+	Rules  *rbac.Rules
+}
+
+// Read returns a role with what its ClusterRole comes to, nil if there is none. That there is none is asked of the API
+// server itself, because it ends every grant of the role.
+func (r *RoleReader) Read(ctx context.Context, name string) (*access.Role, error) {
+	var obj v1alpha1.AccessRole
+	err := r.Client.Get(ctx, types.NamespacedName{Name: name}, &obj)
+	if apierrors.IsNotFound(err) {
+		err = r.Live.Get(ctx, types.NamespacedName{Name: name}, &obj)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the AccessRole %s: %w", name, err)
+	}
+	role, why, err := r.inspect(ctx, &obj)
+	if err != nil {
+		return nil, err
+	}
+	ready := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case why.Reason != "":
+		role.NotReady = why.Message
+	case ready == nil || ready.ObservedGeneration != obj.Generation:
+		role.NotReady = "it has just changed and is being looked at"
+	case ready.Status != metav1.ConditionTrue:
+		role.NotReady = ready.Message
+	}
+	return role, nil
+}
+
+// inspect says what a role comes to, and what is wrong with it as far as the cluster can tell.
+func (r *RoleReader) inspect(ctx context.Context, obj *v1alpha1.AccessRole) (*access.Role, access.Obstacle, error) {
+	role := &access.Role{Name: obj.Name, Spec: obj.Spec}
+	var why access.Obstacle
+	if _, err := access.TicketPattern(&obj.Spec); err != nil {
+		why = access.Obstacle{Reason: v1alpha1.ReasonInvalidTicketPattern, Message: "spec.change.ticketPattern is not a regular expression: " + err.Error()}
+	}
+	k := obj.Spec.Kubernetes
+	if k == nil {
+		return role, why, nil
+	}
+	hash, forbidden, found, err := r.Rules.Read(ctx, k.ClusterRole, k.Access)
+	if err != nil {
+		return nil, why, err
+	}
+	role.RulesHash = hash
+	switch {
+	case !found:
+		why = access.Obstacle{Reason: v1alpha1.ReasonClusterRoleNotFound, Message: fmt.Sprintf("the ClusterRole %s does not exist: create it, or name another in spec.kubernetes.clusterRole", k.ClusterRole)}
+	case forbidden != "":
+		role.Forbidden = fmt.Sprintf("in the ClusterRole %s (%s), %s", k.ClusterRole, k.Access, forbidden)
+		why = access.Obstacle{Reason: v1alpha1.ReasonForbiddenRule, Message: role.Forbidden}
+	}
+	return role, why, nil
+}
+
+// RoleReconciler keeps the status of AccessRoles.
+type RoleReconciler struct {
+	client      client.Client
+	clock       Clock
+	recorder    recorder.EventRecorder
+	roles       *RoleReader
+	memberships *membership.Engine // nil with --aws=disabled
+
+	mu     sync.Mutex
+	groups map[types.UID]groupsSeen
+}
+
+// groupsSeen is what the last reading of a role's groups came to, and until when it serves.
+type groupsSeen struct {
+	generation int64
+	until      time.Time
+	trouble    access.Obstacle
+}
+
+// NewRoleReconciler makes a RoleReconciler. memberships is nil with --aws=disabled.
+func NewRoleReconciler(c client.Client, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine) *RoleReconciler {
+	return &RoleReconciler{client: c, clock: clock, recorder: rec, roles: roles, memberships: memberships, groups: map[types.UID]groupsSeen{}}
+}
+
+// SetupWithManager registers the controller.
+func (r *RoleReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("accessrole").
+		For(&v1alpha1.AccessRole{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toRoles)).
+		Complete(r)
+}
+
+// toRoles names every role: there are few, and any ClusterRole may be a part of any.
+func (r *RoleReconciler) toRoles(ctx context.Context, _ client.Object) []ctrl.Request {
+	var list v1alpha1.AccessRoleList
+	if err := r.client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing AccessRoles")
+		return nil
+	}
+	var reqs []ctrl.Request
+	for i := range list.Items {
+		reqs = append(reqs, requestFor(list.Items[i].Name)...)
+	}
+	return reqs
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *RoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	obj := &v1alpha1.AccessRole{}
+	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if obj.DeletionTimestamp != nil {
+		return ctrl.Result{}, nil
+	}
+	stored := obj.DeepCopy()
+	now := r.clock.Now()
+	role, why, err := r.roles.inspect(ctx, obj)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	obj.Status.MeaningDigest = role.MeaningDigest()
+	obj.Status.Kubernetes.RulesHash = role.RulesHash
+	if k := obj.Spec.Kubernetes; k != nil && why.Reason == "" {
+		may, err := r.roles.Rules.MayBind(ctx, k.ClusterRole)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if !may {
+			why = access.Obstacle{Reason: v1alpha1.ReasonBindNotAllowed, Message: fmt.Sprintf("the operator may not bind the ClusterRole %s: "+
+				"give its service account the verb bind on it", k.ClusterRole)}
+		}
+	}
+	trouble, again := r.inspectGroups(ctx, obj, now)
+	if why.Reason == "" {
+		why = trouble
+	}
+	ready := metav1.ConditionTrue
+	switch why.Reason {
+	case "":
+		why = access.Obstacle{Reason: v1alpha1.ReasonRoleReady, Message: "the role can be granted"}
+	case v1alpha1.ReasonAWSUnavailable:
+		ready = metav1.ConditionUnknown
+	default:
+		ready = metav1.ConditionFalse
+	}
+	status.Role(obj, ready, why.Reason, why.Message, now)
+	if err := r.write(ctx, obj, stored); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: again}, nil
+}
+
+func (r *RoleReconciler) write(ctx context.Context, obj, stored *v1alpha1.AccessRole) error {
+	if equality.Semantic.DeepEqual(stored.Status, obj.Status) {
+		return nil
+	}
+	before := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady)
+	err := r.client.Status().Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	after := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady)
+	if before == nil || before.Reason != after.Reason {
+		kind := "Normal"
+		if after.Status != metav1.ConditionTrue {
+			kind = "Warning"
+		}
+		r.recorder.Eventf(obj, nil, kind, after.Reason, "Inspect", "%s", after.Message)
+	}
+	return nil
+}
+
+// inspectGroups reads the groups of a role from AWS when it is time to. What cannot be read stays as it was, and makes
+// the role unready only if the group was never seen: every grant asks AWS again in any case.
+func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.AccessRole, now time.Time) (trouble access.Obstacle, again time.Duration) {
+	if obj.Spec.AWS == nil || len(obj.Spec.AWS.Groups) == 0 {
+		obj.Status.AWS.Groups = nil
+		return access.Obstacle{}, 0
+	}
+	if r.memberships == nil {
+		return access.Obstacle{Reason: v1alpha1.ReasonAWSDisabled, Message: "the role has IAM groups, and the operator runs with --aws=disabled"}, 0
+	}
+	r.mu.Lock()
+	seen, ok := r.groups[obj.UID]
+	r.mu.Unlock()
+	if ok && seen.generation == obj.Generation {
+		if left := seen.until.Sub(now); left > 0 {
+			return seen.trouble, left
+		}
+	}
+	last := obj.Status.AWS.Groups
+	obj.Status.AWS.Groups = nil
+	again = groupsEvery*9/10 + rand.N(groupsEvery/5) //nolint:gosec // jitter, not a secret
+	for _, name := range obj.Spec.AWS.Groups {
+		var before v1alpha1.RoleGroupStatus
+		if i := slices.IndexFunc(last, func(g v1alpha1.RoleGroupStatus) bool { return g.Name == name }); i >= 0 {
+			before = last[i]
+		}
+		g, why := r.inspectGroup(ctx, name, before, now)
+		obj.Status.AWS.Groups = append(obj.Status.AWS.Groups, g)
+		if why.Reason != "" {
+			again = access.RecheckAfter
+			if trouble.Reason == "" {
+				trouble = why
+			}
+		}
+	}
+	r.mu.Lock()
+	r.groups[obj.UID] = groupsSeen{generation: obj.Generation, until: now.Add(again), trouble: trouble}
+	r.mu.Unlock()
+	return trouble, again
+}
+
+func (r *RoleReconciler) inspectGroup(ctx context.Context, name v1alpha1.IAMGroupName, before v1alpha1.RoleGroupStatus, now time.Time) (v1alpha1.RoleGroupStatus, access.Obstacle) {
+	before.Name, before.PolicyVerified = name, v1alpha1.PolicyUnknown
+	group, err := r.memberships.Inspect(ctx, string(name))
+	switch {
+	case err != nil && before.ARN != "":
+		return before, access.Obstacle{}
+	case err != nil:
+		return before, access.Obstacle{Reason: v1alpha1.ReasonAWSUnavailable, Message: fmt.Sprintf("the IAM group %s cannot be verified: %s", name, err)}
+	case group == nil:
+		return v1alpha1.RoleGroupStatus{Name: name, PolicyVerified: v1alpha1.PolicyUnknown}, access.Obstacle{Reason: v1alpha1.ReasonGroupNotFound,
+			Message: fmt.Sprintf("AWS has no IAM group %s: create it, or name another in spec.aws.groups", name)}
+	}
+	now = now.Truncate(time.Second)
+	g := v1alpha1.RoleGroupStatus{Name: name, ARN: group.ARN, Members: int32(len(group.Members)), PolicyVerified: v1alpha1.PolicyUnknown} //nolint:gosec // IAM has 5,000 users at most
+	for id, user := range group.Members {
+		if claimed, err := r.memberships.Claimed(ctx, id, string(name)); err != nil || claimed {
+			continue
+		}
+		s := v1alpha1.Stranger{IAMUser: user, Since: metav1.NewTime(now)}
+		if i := slices.IndexFunc(before.Strangers, func(b v1alpha1.Stranger) bool { return b.IAMUser == user }); i >= 0 {
+			s.Since = before.Strangers[i].Since
+		}
+		g.Strangers = append(g.Strangers, s)
+	}
+	slices.SortFunc(g.Strangers, func(a, b v1alpha1.Stranger) int { return strings.Compare(a.IAMUser, b.IAMUser) })
+	if len(g.Strangers) > maxStrangers {
+		g.Strangers = g.Strangers[:maxStrangers]
+	}
+	return g, access.Obstacle{}
+}

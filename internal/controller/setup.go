@@ -1,0 +1,65 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/aws"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/rbac"
+)
+
+// Name is what the operator calls itself in events, leases and field managers.
+const Name = rbac.FieldOwner
+
+// NewScheme knows every kind that the operator reads or writes.
+func NewScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(s))
+	utilruntime.Must(v1alpha1.AddToScheme(s))
+	return s
+}
+
+// Options adds to the options of a manager what the controllers rely on: reads that see the operator's own writes, and
+// a cache that holds no binding but the operator's own.
+func Options(o ctrl.Options) ctrl.Options {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue})}
+	o.Scheme = NewScheme()
+	o.Cache.ByObject = map[client.Object]cache.ByObject{&rbacv1.ClusterRoleBinding{}: ours, &rbacv1.RoleBinding{}: ours}
+	o.Cache.DefaultTransform = cache.TransformStripManagedFields()
+	o.Client.Cache = &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}
+	return o
+}
+
+// Setup registers every controller. api is nil with --aws=disabled.
+func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock) error {
+	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("adding indexes to the cache: %w", err)
+	}
+	var memberships *membership.Engine
+	if api != nil {
+		memberships = membership.New(api, Grants{mgr.GetClient()}, clock)
+	}
+	rec := mgr.GetEventRecorder(Name)
+	roles := &RoleReader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Rules: rbac.NewRules(mgr.GetClient(), mgr.GetClient())}
+	if err := NewRoleReconciler(mgr.GetClient(), clock, rec, roles, memberships).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the role controller: %w", err)
+	}
+	if err := NewGrantReconciler(mgr.GetClient(), mgr.GetAPIReader(), clock, rec, roles, memberships).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the grant controller: %w", err)
+	}
+	return nil
+}

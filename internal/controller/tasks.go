@@ -1,0 +1,114 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Widths of the lanes in which slow calls run. Removals have a lane of their own, and a wide one, so that they never
+// queue behind grants.
+const (
+	grantingLane = 16
+	removingLane = 64
+	// taskTimeout bounds one task: a few calls, each tried a few times.
+	taskTimeout = 45 * time.Second
+)
+
+// tasks runs calls that may be slow, such as those to AWS, beside the reconcile workers: one at a time for each object,
+// whose reconcile is woken when it is done. What is in flight is not stored anywhere: after a restart it is begun anew.
+// Safe for concurrent use.
+type tasks struct {
+	wake               func(name string)
+	granting, removing chan struct{}
+
+	mu    sync.Mutex
+	base  context.Context //nolint:containedctx // tasks outlive the reconcile that begins them, and end with the manager
+	known map[types.UID]*task
+}
+
+type task struct {
+	kind   string
+	cancel context.CancelFunc
+	done   bool
+	result any
+}
+
+func newTasks(wake func(name string)) *tasks {
+	return &tasks{
+		wake:     wake,
+		granting: make(chan struct{}, grantingLane),
+		removing: make(chan struct{}, removingLane),
+		known:    map[types.UID]*task{},
+	}
+}
+
+// Start implements manager.Runnable: it lends the tasks the lifetime of the manager.
+func (t *tasks) Start(ctx context.Context) error {
+	t.mu.Lock()
+	t.base = ctx
+	t.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+// take hands over the finished task of an object, nil if there is none. A result that the reconcile which takes it has
+// no use for is dropped: it would be stale for the next.
+func (t *tasks) take(uid types.UID) *task {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := t.known[uid]
+	if k == nil || !k.done {
+		return nil
+	}
+	delete(t.known, uid)
+	return k
+}
+
+// begin starts a task, unless one of its kind runs already; one of another kind is called off, and its end wakes the
+// object, which then begins this one.
+func (t *tasks) begin(uid types.UID, name, kind string, lane chan struct{}, work func(context.Context) any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k := t.known[uid]; k != nil && !k.done {
+		if k.kind != kind {
+			k.cancel()
+		}
+		return
+	}
+	if t.base == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.base, taskTimeout)
+	k := &task{kind: kind, cancel: cancel}
+	t.known[uid] = k
+	go func() {
+		defer cancel()
+		// Called off while it waits, the work finds that out by its first call.
+		select {
+		case lane <- struct{}{}:
+			defer func() { <-lane }()
+		case <-ctx.Done():
+		}
+		result := work(ctx)
+		t.mu.Lock()
+		k.done, k.result = true, result
+		t.mu.Unlock()
+		t.wake(name)
+	}()
+}
+
+// forget calls off and drops the task of an object that is gone.
+func (t *tasks) forget(uid types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if k := t.known[uid]; k != nil {
+		k.cancel()
+		delete(t.known, uid)
+	}
+}

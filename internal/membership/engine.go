@@ -1,0 +1,349 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package membership looks after who is in which IAM group. A membership is reconciled for a person and a group, never
+// for a grant: it exists exactly as long as some live grant covers it.
+package membership
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/aws"
+)
+
+// Grants finds the grants that may speak for a membership.
+type Grants interface {
+	// OfPerson lists every grant that recorded the person's UserId, as current as our own writes.
+	OfPerson(ctx context.Context, userID string) ([]v1alpha1.ProdAccessGrant, error)
+}
+
+// Clock tells the time.
+type Clock interface{ Now() time.Time }
+
+// Engine reconciles memberships. Safe for concurrent use; the work on one person is done in turn.
+type Engine struct {
+	iam    aws.IAM
+	grants Grants
+	clock  Clock
+	people keyedMutex
+}
+
+// New makes an Engine.
+func New(api aws.IAM, grants Grants, clock Clock) *Engine {
+	return &Engine{iam: api, grants: grants, clock: clock}
+}
+
+// Identify asks AWS about a person, and which of the groups they are in by somebody else's doing. It answers always:
+// what could not be asked is said in Person.Unavailable. Three calls, and one more for each further page.
+func (e *Engine) Identify(ctx context.Context, name string, groups []v1alpha1.IAMGroupName) *access.Person {
+	// An empty name would make AWS answer for the operator itself.
+	if name == "" {
+		return &access.Person{}
+	}
+	p, err := e.identify(ctx, name, groups)
+	if err != nil {
+		return &access.Person{Unavailable: explain(err)}
+	}
+	return p
+}
+
+func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IAMGroupName) (*access.Person, error) {
+	out, err := e.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if aws.IsNotFound(err) {
+		return &access.Person{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if out.User == nil || out.User.UserId == nil || out.User.UserName == nil || out.User.Arn == nil {
+		return nil, errIncomplete
+	}
+	tags := make(map[string]string, len(out.User.Tags))
+	for _, t := range out.User.Tags {
+		if t.Key != nil && t.Value != nil {
+			tags[*t.Key] = *t.Value
+		}
+	}
+	p := &access.Person{Found: true, Name: *out.User.UserName, UserID: *out.User.UserId}
+	p.KubernetesUsers = access.KubernetesUsersOf(p.Name, *out.User.Arn, tags)
+
+	// One device is enough, and the first page holds one if there is any.
+	devices, err := e.iam.ListMFADevices(ctx, &iam.ListMFADevicesInput{UserName: &p.Name})
+	if err != nil {
+		return nil, err
+	}
+	p.MFA = len(devices.MFADevices) > 0
+
+	unlock := e.people.lock(p.UserID)
+	defer unlock()
+	if p.Memberships, err = e.memberships(ctx, p.Name); err != nil {
+		return nil, err
+	}
+	grants, err := e.grants.OfPerson(ctx, p.UserID)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range groups {
+		if contains(p.Memberships, string(group)) && !claimed(grants, string(group)) {
+			p.Foreign = append(p.Foreign, string(group))
+		}
+	}
+	return p, nil
+}
+
+// Member is a person as a grant recorded them.
+type Member struct{ UserID, Name string }
+
+// Outcome says what became of one membership.
+type Outcome struct {
+	// Present says that AWS showed the membership.
+	Present bool
+	// Covered says that a live grant calls for it.
+	Covered bool
+	// Obstacle is set when the membership cannot be made until somebody mends something.
+	Obstacle access.Obstacle
+	// Err is set when the outcome is not known, or not yet as it should be. It is told to people.
+	Err error
+}
+
+// Settle makes one membership what the live grants of the person call for, and reads it back. ours says that the
+// caller has it on record that a membership in the group may be of our making; without a record in any grant a
+// membership is somebody else's and stays. Three or four calls, and one more for each further page.
+func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) Outcome {
+	unlock := e.people.lock(m.UserID)
+	defer unlock()
+	grants, err := e.grants.OfPerson(ctx, m.UserID)
+	if err != nil {
+		return Outcome{Err: err}
+	}
+	now := e.clock.Now()
+	until, covered := coveredUntil(grants, group, now)
+	if covered {
+		// A write that is still being tried when the last deadline passes must not succeed after it.
+		ctx, cancel := context.WithTimeout(ctx, until.Sub(now))
+		defer cancel()
+		return e.join(ctx, m, group, grants)
+	}
+	if !ours && !claimed(grants, group) {
+		return Outcome{}
+	}
+	return e.leave(ctx, m, group)
+}
+
+func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1alpha1.ProdAccessGrant) Outcome {
+	o := Outcome{Covered: true}
+	name, err := e.nameOf(ctx, m)
+	if err != nil {
+		o.Err = say(err)
+		return o
+	}
+	if name == "" {
+		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonUserNotFound, Message: fmt.Sprintf("AWS no longer has the IAM user %s (%s): "+
+			"it was deleted, renamed or created anew; create another grant", m.Name, m.UserID)}
+		return o
+	}
+	before, err := e.memberships(ctx, name)
+	if err != nil {
+		o.Err = say(err)
+		return o
+	}
+	if contains(before, group) {
+		o.Present = true
+		return o
+	}
+	// What was seen once and is gone now was taken away by somebody, and is never given back (invariant I5).
+	if slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.Covers(&g, group, e.clock.Now()) && observed(&g, group) }) {
+		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: fmt.Sprintf("somebody took %s out of the IAM group %s while a grant "+
+			"covers it, and it is not given back: delete the grants that cover it, and create another", name, group)}
+		return o
+	}
+	_, err = e.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
+	switch {
+	case aws.IsQuota(err):
+		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonQuotaExceeded, Message: fmt.Sprintf("%s cannot join the IAM group %s: %s; ask the AWS administrator",
+			name, group, aws.Explain(err))}
+		return o
+	case aws.IsNotFound(err):
+		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonGroupNotFound, Message: fmt.Sprintf("%s cannot join the IAM group %s: %s; ask the platform team to mend the role",
+			name, group, aws.Explain(err))}
+		return o
+	case err != nil:
+		o.Err = say(err)
+		return o
+	}
+	// Only reading back proves a grant: a cut answer to the write looks like success.
+	after, err := e.memberships(ctx, name)
+	if err != nil {
+		o.Err = say(err)
+		return o
+	}
+	if o.Present = contains(after, group); !o.Present {
+		o.Err = fmt.Errorf("AWS does not yet show %s in the IAM group %s", name, group)
+	}
+	return o
+}
+
+func (e *Engine) leave(ctx context.Context, m Member, group string) Outcome {
+	o := Outcome{Present: true}
+	name, err := e.nameOf(ctx, m)
+	if err != nil {
+		o.Err = say(err)
+		return o
+	}
+	if name == "" {
+		// Renamed, deleted, or another user has the name now: the group itself knows its members by UserId.
+		if name, err = e.memberNamed(ctx, m.UserID, group); err != nil {
+			o.Err = say(err)
+			return o
+		}
+		if name == "" {
+			o.Present = false
+			return o
+		}
+	}
+	_, err = e.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{GroupName: &group, UserName: &name})
+	if err != nil && !aws.IsNotFound(err) {
+		o.Err = say(err)
+		return o
+	}
+	after, err := e.memberships(ctx, name)
+	if aws.IsNotFound(err) {
+		o.Present = false
+		return o
+	}
+	if err != nil {
+		o.Err = say(err)
+		return o
+	}
+	if o.Present = contains(after, group); o.Present {
+		o.Err = fmt.Errorf("AWS still shows %s in the IAM group %s", name, group)
+	}
+	return o
+}
+
+// nameOf is the name of the person if the user of the recorded name is still that person, else "".
+func (e *Engine) nameOf(ctx context.Context, m Member) (string, error) {
+	out, err := e.iam.GetUser(ctx, &iam.GetUserInput{UserName: &m.Name})
+	if aws.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if out.User == nil || out.User.UserId == nil {
+		return "", errIncomplete
+	}
+	if *out.User.UserId != m.UserID {
+		return "", nil
+	}
+	return m.Name, nil
+}
+
+// memberNamed is the present name of a member of a group, by UserId; "" if there is none, or no such group.
+func (e *Engine) memberNamed(ctx context.Context, userID, group string) (string, error) {
+	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if aws.IsNotFound(err) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		for _, u := range page.Users {
+			if u.UserId != nil && u.UserName != nil && *u.UserId == userID {
+				return *u.UserName, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+func (e *Engine) memberships(ctx context.Context, name string) ([]string, error) {
+	var groups []string
+	pages := iam.NewListGroupsForUserPaginator(e.iam, &iam.ListGroupsForUserInput{UserName: &name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range page.Groups {
+			if g.GroupName != nil {
+				groups = append(groups, *g.GroupName)
+			}
+		}
+	}
+	return groups, nil
+}
+
+// Group is a group as AWS has it.
+type Group struct {
+	ARN string
+	// Members are the names of the members, by UserId.
+	Members map[string]string
+}
+
+// Inspect reads a group; nil when there is none. One call for each page.
+func (e *Engine) Inspect(ctx context.Context, group string) (*Group, error) {
+	found := &Group{Members: map[string]string{}}
+	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if aws.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, say(err)
+		}
+		if page.Group == nil || page.Group.Arn == nil {
+			return nil, say(errIncomplete)
+		}
+		found.ARN = *page.Group.Arn
+		for _, u := range page.Users {
+			if u.UserId != nil && u.UserName != nil {
+				found.Members[*u.UserId] = *u.UserName
+			}
+		}
+	}
+	return found, nil
+}
+
+// Claimed says whether any grant of the person has a membership in the group on record.
+func (e *Engine) Claimed(ctx context.Context, userID, group string) (bool, error) {
+	grants, err := e.grants.OfPerson(ctx, userID)
+	return claimed(grants, group), err
+}
+
+func claimed(grants []v1alpha1.ProdAccessGrant, group string) bool {
+	return slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.Claims(&g, group) })
+}
+
+func observed(g *v1alpha1.ProdAccessGrant, group string) bool {
+	return slices.ContainsFunc(g.Status.AWS.Groups, func(m v1alpha1.GroupMembership) bool { return string(m.Name) == group && m.Observed })
+}
+
+// coveredUntil is the last deadline of the grants that cover a membership.
+func coveredUntil(grants []v1alpha1.ProdAccessGrant, group string, now time.Time) (until time.Time, covered bool) {
+	for i := range grants {
+		if access.Covers(&grants[i], group, now) {
+			covered = true
+			if d := access.Deadline(&grants[i]); d.After(until) {
+				until = d
+			}
+		}
+	}
+	return until, covered
+}
+
+// contains compares without case: IAM names are unique that way.
+func contains(groups []string, group string) bool {
+	return slices.ContainsFunc(groups, func(g string) bool { return strings.EqualFold(g, group) })
+}
