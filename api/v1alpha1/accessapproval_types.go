@@ -25,8 +25,8 @@ type ApprovalTarget struct {
 	Name string `json:"name"`
 	// uid of the object, so that an approval is never used for another one of the same name.
 	// +required
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')",message="uid must be copied from the target's metadata.uid"
 	UID string `json:"uid"`
 }
 
@@ -41,7 +41,7 @@ const (
 )
 
 // AccessApprovalSpec is one person's yes or no. It never changes.
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: delete nothing, change nothing; a second thought before activation is an AccessApproval with decision Reject"
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec cannot be changed: to take an approval back before access begins, create another AccessApproval with decision Reject"
 type AccessApprovalSpec struct {
 	// target is what the decision is about.
 	// +required
@@ -55,7 +55,7 @@ type AccessApprovalSpec struct {
 	// digest repeats the target's status.approvalDigest, so that exactly what was read is what is approved.
 	// +required
 	// +kubebuilder:validation:MaxLength=80
-	// +kubebuilder:validation:XValidation:rule="self.matches('^sha256:[0-9a-f]{64}$')",message="digest must be copied from the target's status.approvalDigest: sha256: and 64 hexadecimal digits"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^sha256:[0-9a-f]{64}$')",message="digest must be copied from the target's status.approvalDigest: sha256: followed by 64 digits and letters a to f"
 	Digest string `json:"digest"`
 	// decision is the answer.
 	// +required

@@ -65,13 +65,13 @@ type IAMGroupName string
 // Username is a Kubernetes username as the API server sees it.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=256
-// +kubebuilder:validation:XValidation:rule="!self.matches('\\\\s')",message="a username holds no white space"
+// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\s\\\\pZ\\\\pC]')",message="a username holds no white space and no invisible characters: write it as kubectl auth whoami shows it"
 type Username string
 
 // CIDR is a network in CIDR notation.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a network in CIDR notation, such as 203.0.113.0/24"
+// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="must be a network in CIDR notation, written with its first address, such as 203.0.113.0/24, or 203.0.113.7/32 for a single address"
 type CIDR string
 
 // ApprovalPolicy says how many people must approve, and who may carry reviews in from Git.
@@ -94,6 +94,7 @@ type ChangePolicy struct {
 	// ticketPattern is the RE2 expression that changeTicket must match as a whole; empty means that no ticket is needed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="[''.matches(self), ''.matches('^(?:' + self + ')$')].size() == 2",message="ticketPattern must be a regular expression in RE2 syntax, such as CHG-[0-9]+"
 	TicketPattern string `json:"ticketPattern,omitempty"`
 	// stagingEvidence says whether the request must link evidence of a test in staging.
 	// +optional
@@ -107,8 +108,7 @@ type Requirements struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(h|m|s))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="maxCredentialAge must be from 1h to 8760h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self != '' && duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="maxCredentialAge must be from 1h to 8760h, in hours, minutes and seconds, such as 1440h"
 	MaxCredentialAge *metav1.Duration `json:"maxCredentialAge,omitempty"`
 	// onStale says what happens when they are older.
 	// +optional
@@ -122,17 +122,15 @@ type BreakGlassPolicy struct {
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(h|m|s))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="breakGlass.maxDuration must be from 1m to 168h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self != '' && duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="breakGlass.maxDuration must be from 1m to 168h, in hours, minutes and seconds, such as 4h or 1h30m"
 	MaxDuration metav1.Duration `json:"maxDuration"`
 	// reportWithin is how long after the end the report may take.
 	// +optional
 	// +kubebuilder:default="72h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(h|m|s))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('720h')",message="breakGlass.reportWithin must be from 1h to 720h"
-	ReportWithin metav1.Duration `json:"reportWithin,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self != '' && duration(self) >= duration('1h') && duration(self) <= duration('720h')",message="breakGlass.reportWithin must be from 1h to 720h, in hours, minutes and seconds, such as 72h"
+	ReportWithin metav1.Duration `json:"reportWithin,omitzero"`
 }
 
 // KubernetesRole is what a role means in Kubernetes.
@@ -152,11 +150,13 @@ type KubernetesRole struct {
 }
 
 // AWSRole is what a role means in AWS.
+// +kubebuilder:validation:XValidation:rule="!has(self.allowedSourceCIDRs) || size(self.allowedSourceCIDRs) == 0 || (has(self.groups) && size(self.groups) > 0)",message="allowedSourceCIDRs guards IAM groups only: name the groups, or leave it out"
 type AWSRole struct {
 	// groups are the IAM groups whose members hold the role.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:XValidation:rule="self.all(g, self.exists_one(h, g.lowerAscii() == h.lowerAscii()))",message="groups names one group twice: to IAM, upper and lower case are the same"
 	Groups []IAMGroupName `json:"groups,omitempty"`
 	// allowedSourceCIDRs are the networks from which the role may be used; they are part of the groups' guard document.
 	// +optional
@@ -176,17 +176,15 @@ type AccessRoleSpec struct {
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(h|m|s))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="maxDuration must be from 1m to 168h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self != '' && duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="maxDuration must be from 1m to 168h, in hours, minutes and seconds, such as 8h or 1h30m"
 	MaxDuration metav1.Duration `json:"maxDuration"`
 	// maxLeadTime bounds how far ahead notBefore may lie.
 	// +optional
 	// +kubebuilder:default="168h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(h|m|s))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="maxLeadTime must be from 0s to 8760h"
-	MaxLeadTime metav1.Duration `json:"maxLeadTime,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self != '' && duration(self) >= duration('0s') && duration(self) <= duration('8760h')",message="maxLeadTime must be from 0s to 8760h, in hours, minutes and seconds, such as 168h"
+	MaxLeadTime metav1.Duration `json:"maxLeadTime,omitzero"`
 	// incident says whether a request must name an incident.
 	// +optional
 	// +kubebuilder:default=Optional
@@ -311,7 +309,7 @@ type AccessRoleStatus struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a role has at most 63 characters"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a role has at most 63 characters: choose a shorter one"
 type AccessRole struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

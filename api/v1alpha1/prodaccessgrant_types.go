@@ -29,10 +29,13 @@ type Subject struct {
 type NamespaceName string
 
 // ProdAccessGrantSpec is a request for access. It never changes.
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: approvals are for exactly this request; create another ProdAccessGrant instead"
-// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.notBefore < self.expiresAt",message="expiresAt must be later than notBefore"
-// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.notBefore >= self.expiresAt || self.expiresAt - self.notBefore <= duration('168h')",message="the window from notBefore to expiresAt is longer than 168h, the most that any role allows"
-// +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !(self.requestedBy in self.reviewedBy)",message="requestedBy must not be one of reviewedBy: nobody reviews their own request"
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec cannot be changed, because approvals are for exactly this request: create another ProdAccessGrant instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.namespaces) || !has(oldSelf.namespaces) || self.namespaces != oldSelf.namespaces || self.namespaces.map(n, n) == oldSelf.namespaces.map(n, n)",fieldPath=".namespaces",message="spec cannot be changed, not even the order of namespaces: create another ProdAccessGrant instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !has(oldSelf.reviewedBy) || self.reviewedBy != oldSelf.reviewedBy || self.reviewedBy.map(r, r) == oldSelf.reviewedBy.map(r, r)",fieldPath=".reviewedBy",message="spec cannot be changed, not even the order of reviewedBy: create another ProdAccessGrant instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.notBefore < self.expiresAt",fieldPath=".expiresAt",message="expiresAt must be later than notBefore"
+// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.notBefore >= self.expiresAt || self.expiresAt - self.notBefore <= duration('168h')",fieldPath=".expiresAt",message="the window from notBefore to expiresAt is longer than 168h, the most that any role allows: end it earlier"
+// +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !self.reviewedBy.exists(r, r.lowerAscii() == self.requestedBy.lowerAscii())",fieldPath=".reviewedBy",message="reviewedBy names requestedBy: nobody reviews their own request"
+// +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !self.reviewedBy.exists(r, (has(self.subject.iamUser) && r.lowerAscii() == self.subject.iamUser.lowerAscii()) || (has(self.subject.kubernetesUser) && r.lowerAscii() == self.subject.kubernetesUser.lowerAscii()))",fieldPath=".reviewedBy",message="reviewedBy names the subject: nobody reviews their own access"
 type ProdAccessGrantSpec struct {
 	// subject is the person who gets access.
 	// +required
@@ -53,23 +56,24 @@ type ProdAccessGrantSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=10
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.trim().size() >= 10",message="reason must say why, in at least 10 characters besides white space at its ends"
+	// +kubebuilder:validation:XValidation:rule="self.trim().size() >= 10 && self.matches('\\\\pL')",message="reason must say why, in words: at least 10 characters, white space at the ends not counted"
 	Reason string `json:"reason"`
 	// changeTicket is the change ticket that the access is for.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.trim() != ''",message="changeTicket must not be blank: name the ticket, or leave the field out"
 	ChangeTicket string `json:"changeTicket,omitempty"`
 	// stagingEvidence links the test of the change in staging.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https']",message="stagingEvidence must be an http or https address"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="stagingEvidence must be a link that begins with https:// or http://"
 	StagingEvidence string `json:"stagingEvidence,omitempty"`
 	// incident is the incident that the access is for.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.trim().size() > 0",message="incident must not be blank"
+	// +kubebuilder:validation:XValidation:rule="self.trim() != ''",message="incident must not be blank: name the incident, or leave the field out"
 	Incident string `json:"incident,omitempty"`
 	// requestedBy is the username of the person who asks.
 	// +required
@@ -79,14 +83,15 @@ type ProdAccessGrantSpec struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:XValidation:rule="!self.exists(r, r.startsWith('system:') || r.startsWith('eks:') || r.startsWith('aws:'))",message="reviewedBy must name people: names beginning with system:, eks: or aws: are reserved"
 	ReviewedBy []Username `json:"reviewedBy,omitempty"`
 	// notBefore is when the window begins; absent means as soon as the grant is approved.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self.getMilliseconds() == 0",message="notBefore must be in whole seconds"
+	// +kubebuilder:validation:XValidation:rule="timestamp(int(self)) == self",message="notBefore must be in whole seconds, such as 2026-11-23T09:00:00Z"
 	NotBefore *metav1.Time `json:"notBefore,omitempty"`
 	// expiresAt is the deadline. Nothing moves it. A deadline in the past is accepted, and the grant ends as Expired.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self.getMilliseconds() == 0",message="expiresAt must be in whole seconds"
+	// +kubebuilder:validation:XValidation:rule="timestamp(int(self)) == self",message="expiresAt must be in whole seconds, such as 2026-11-23T09:00:00Z"
 	ExpiresAt metav1.Time `json:"expiresAt"`
 }
 

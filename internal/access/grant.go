@@ -327,7 +327,8 @@ func (c *decider) settle(d Decision) Decision {
 		return d
 	}
 	unavailable := d.Cause == v1alpha1.ReasonAWSUnavailable
-	if c.prior == v1alpha1.StateGranting && (d.State == v1alpha1.StateGranting || d.Effect == EffectIdentify || unavailable) {
+	onward := d.State == v1alpha1.StateGranting || d.State == v1alpha1.StateGranted || d.Effect == EffectIdentify
+	if c.prior == v1alpha1.StateGranting && (onward || unavailable) {
 		if unavailable {
 			k := c.keep(v1alpha1.StateGranting, d.Cause)
 			k.Message, k.Eligible, k.RecheckAfter = d.Message, d.Eligible, d.RecheckAfter

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -108,7 +109,8 @@ func (p *pass) gather(ctx context.Context) error {
 		}
 	}
 	var err error
-	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil {
+	// What a live grant loses by a role is known at once; what a waiting one may gain waits for the look at the role.
+	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil && (!errors.Is(err, errNotLookedAt) || !access.MayExist(p.g)) {
 		return err
 	}
 	var approvals v1alpha1.AccessApprovalList
@@ -427,7 +429,7 @@ func (p *pass) setFinalizer(ctx context.Context, change func(client.Object, stri
 // retry looks again after a growing wait, and at the deadline at the latest.
 func (p *pass) retry(err error) ctrl.Result {
 	wait := p.backoff.When(p.g.UID)
-	if err != nil && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsConflict(err) && !errors.Is(err, errNotLookedAt) {
 		p.log.Error(err, "will be tried again", "after", wait)
 	}
 	return p.after(wait)

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -50,8 +51,12 @@ type RoleReader struct {
 	Rules  *rbac.Rules
 }
 
+// errNotLookedAt says that a role has changed and its status does not yet: its next event is near.
+var errNotLookedAt = errors.New("the role has just changed and is being looked at")
+
 // Read returns a role with what its ClusterRole comes to, nil if there is none. That there is none is asked of the API
-// server itself, because it ends every grant of the role.
+// server itself, because it ends every grant of the role. The error is errNotLookedAt, beside the role, while nobody has
+// looked at the role as it is now.
 func (r *RoleReader) Read(ctx context.Context, name string) (*access.Role, error) {
 	var obj v1alpha1.AccessRole
 	err := r.Client.Get(ctx, types.NamespacedName{Name: name}, &obj)
@@ -73,7 +78,8 @@ func (r *RoleReader) Read(ctx context.Context, name string) (*access.Role, error
 	case why.Reason != "":
 		role.NotReady = why.Message
 	case ready == nil || ready.ObservedGeneration != obj.Generation:
-		role.NotReady = "it has just changed and is being looked at"
+		role.NotReady = errNotLookedAt.Error()
+		return role, errNotLookedAt
 	case ready.Status != metav1.ConditionTrue:
 		role.NotReady = ready.Message
 	}

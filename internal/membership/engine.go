@@ -80,6 +80,9 @@ func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IA
 	if err != nil {
 		return nil, err
 	}
+	if devices.MFADevices == nil {
+		return nil, errIncomplete
+	}
 	p.MFA = len(devices.MFADevices) > 0
 
 	unlock := e.people.lock(p.UserID)
@@ -160,7 +163,9 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 		return o
 	}
 	// What was seen once and is gone now was taken away by somebody, and is never given back (invariant I5).
-	if slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.Covers(&g, group, e.clock.Now()) && observed(&g, group) }) {
+	if slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool {
+		return access.Covers(&g, group, e.clock.Now()) && observed(&g, group)
+	}) {
 		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: fmt.Sprintf("somebody took %s out of the IAM group %s while a grant "+
 			"covers it, and it is not given back: delete the grants that cover it, and create another", name, group)}
 		return o
@@ -258,6 +263,9 @@ func (e *Engine) memberNamed(ctx context.Context, userID, group string) (string,
 		if err != nil {
 			return "", err
 		}
+		if page.Group == nil {
+			return "", errIncomplete
+		}
 		for _, u := range page.Users {
 			if u.UserId != nil && u.UserName != nil && *u.UserId == userID {
 				return *u.UserName, nil
@@ -274,6 +282,10 @@ func (e *Engine) memberships(ctx context.Context, name string) ([]string, error)
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
+		}
+		// A cut answer looks like an empty one to the SDK, but for the list: an empty list is there, and has no elements.
+		if page.Groups == nil {
+			return nil, errIncomplete
 		}
 		for _, g := range page.Groups {
 			if g.GroupName != nil {

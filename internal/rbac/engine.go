@@ -35,7 +35,9 @@ type Engine struct {
 }
 
 // New makes an Engine.
-func New(cached client.Client, live client.Reader) *Engine { return &Engine{cached: cached, live: live} }
+func New(cached client.Client, live client.Reader) *Engine {
+	return &Engine{cached: cached, live: live}
+}
 
 // Outcome says what became of one binding.
 type Outcome struct {

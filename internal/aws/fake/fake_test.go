@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -249,38 +250,62 @@ func TestUsersAndGroups(t *testing.T) {
 	r.do("DeleteUser", in{"UserName": "alicia"})
 }
 
-func TestAnswersCarryClockAndRequestID(t *testing.T) {
+// TestWire looks at answers as they are on the wire.
+func TestWire(t *testing.T) {
 	r := newRig(t)
-	r.fake.AddUser(fake.User{Name: "alice"})
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url,
-		strings.NewReader("Action=GetUser&Version=2010-05-08&UserName=alice"))
-	if err != nil {
-		t.Fatal(err)
+	post := func(form, authorization string) (int, http.Header, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url, strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Authorization", authorization)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, response.Header, string(body)
 	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20260302/us-east-1/iam/aws4_request")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
+	const signed = "AWS4-HMAC-SHA256 Credential=AKIA/20260302/us-east-1/iam/aws4_request"
+	_, header, body := post("Action=ListGroups&Version=2010-05-08", signed)
+	id := r.fake.Calls()[0].RequestID
+	want := `<ListGroupsResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListGroupsResult><Groups></Groups>` +
+		`<IsTruncated>false</IsTruncated></ListGroupsResult><ResponseMetadata><RequestId>` + id +
+		`</RequestId></ResponseMetadata></ListGroupsResponse>`
+	if body != want {
+		t.Errorf("got %s", body)
 	}
-	_ = response.Body.Close()
-	if got := response.Header.Get("Date"); got != "Mon, 02 Mar 2026 09:00:00 GMT" {
+	if got := header.Get("Date"); got != "Mon, 02 Mar 2026 09:00:00 GMT" {
 		t.Errorf("Date %q", got)
 	}
-	if got := response.Header.Get("X-Amzn-RequestId"); got == "" || got != r.fake.Calls()[0].RequestID {
-		t.Errorf("request id %q, logged %q", got, r.fake.Calls()[0].RequestID)
+	if got := header.Get("X-Amzn-RequestId"); got != id {
+		t.Errorf("request id %q, logged %q", got, id)
 	}
-	request, err = http.NewRequestWithContext(t.Context(), http.MethodPost, r.url, strings.NewReader("Action=GetUser"))
-	if err != nil {
-		t.Fatal(err)
+	r.fake.Inject("GetAccountSummary", fake.InternalFailure)
+	for _, test := range []struct {
+		form, authorization string
+		status              int
+		kind, code          string
+	}{
+		{"Action=ListGroups&Version=2010-05-08", "", 403, "Sender", "MissingAuthenticationToken"},
+		{"Action=ListGroups&Version=2011-06-15", signed, 400, "Sender", "InvalidAction"},
+		{"Action=GetCallerIdentity&Version=2010-05-08", signed, 400, "Sender", "InvalidAction"},
+		{"", signed, 400, "Sender", "InvalidAction"},
+		{"Action=GetAccountSummary&Version=2010-05-08", signed, 500, "Receiver", "InternalFailure"},
+	} {
+		status, _, body := post(test.form, test.authorization)
+		want := fmt.Sprintf("<Error><Type>%s</Type><Code>%s</Code>", test.kind, test.code)
+		if status != test.status || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", test.form, status, body)
+		}
 	}
-	unsigned, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = unsigned.Body.Close()
-	if unsigned.StatusCode != http.StatusForbidden {
-		t.Errorf("unsigned request: %s", unsigned.Status)
+	_, _, body = post("Action=GetCallerIdentity&Version=2011-06-15", signed)
+	if !strings.Contains(body, "<Arn>arn:aws:sts::111122223333:assumed-role/prod-access-operator/fake</Arn>") {
+		t.Errorf("got %s", body)
 	}
 }
 
