@@ -253,7 +253,10 @@ func (c *decider) end(outcome, cause string) Decision {
 	}
 	d.Message = c.endMessage(cause)
 	if c.removedAlready() {
-		if cause == v1alpha1.ReasonDeleted && !held(&d) {
+		switch {
+		case held(&d):
+			d.WakeAt = c.now.Add(CallTimeout)
+		case cause == v1alpha1.ReasonDeleted:
 			d.Effect = EffectRelease
 		}
 		return d
@@ -299,7 +302,7 @@ func (c *decider) endMessage(cause string) string {
 func (c *decider) keep(state, cause string) Decision {
 	s := c.Grant.Status.DeepCopy()
 	d := Decision{State: state, Cause: cause, AWS: s.AWS, Kubernetes: s.Kubernetes,
-		SpecDigest: s.SpecDigest, ApprovalDigest: s.ApprovalDigest, Approvals: s.Approvals}
+		SpecDigest: SpecDigest(&c.Grant.Spec), ApprovalDigest: s.ApprovalDigest, Approvals: s.Approvals}
 	if a := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionActive); a != nil {
 		d.Message = a.Message
 	}
@@ -312,7 +315,6 @@ func (c *decider) waiting() Decision {
 		c.tally = count(c.Grant, c.Role, c.Person, c.Approvals)
 	}
 	d := c.settle(c.due())
-	d.SpecDigest = SpecDigest(&c.Grant.Spec)
 	d.ApprovalDigest, d.Approvals = "", nil
 	if c.Role != nil {
 		d.ApprovalDigest = ApprovalDigest(string(c.Grant.UID), d.SpecDigest, c.Role.MeaningDigest())
@@ -323,6 +325,9 @@ func (c *decider) waiting() Decision {
 
 // settle keeps what was begun and what is due from contradicting each other.
 func (c *decider) settle(d Decision) Decision {
+	if c.prior == v1alpha1.StateBlocked && (c.Done || !c.removedAlready()) {
+		return c.backing(d)
+	}
 	if c.removedAlready() {
 		return d
 	}
@@ -338,12 +343,38 @@ func (c *decider) settle(d Decision) Decision {
 	}
 	// Half of an access is worse than none: what was written is taken back before anything else is considered.
 	back := c.end(v1alpha1.StateBlocked, d.Cause)
-	back.State, back.Record = v1alpha1.StateBlocked, c.prior != v1alpha1.StateBlocked
+	back.State, back.Record = v1alpha1.StateBlocked, true
 	back.Message, back.Eligible = d.Message, d.Eligible
-	if c.prior == v1alpha1.StateBlocked && (d.State == v1alpha1.StateGranting || d.Effect == EffectIdentify) {
-		back.Message = "taking back what had been written before trying again"
-	}
 	return back
+}
+
+// backing goes on taking back what was written, and then rests: what stood in the way is still there, as far as anybody
+// knows, and access that comes and goes by the second helps nobody.
+func (c *decider) backing(d Decision) Decision {
+	k := c.keep(v1alpha1.StateBlocked, c.storedObstacle())
+	switch {
+	case !c.removedAlready():
+		k.Effect = EffectRemove
+	case k.Cause == "":
+		return d
+	}
+	k.RecheckAfter = RecheckAfter
+	return k
+}
+
+// storedObstacle reads what stood in the way of writing when it was last tried, "" if nothing did.
+func (c *decider) storedObstacle() string {
+	for _, kind := range []string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced} {
+		if s := meta.FindStatusCondition(c.Grant.Status.Conditions, kind); s != nil && slices.Contains(obstacles, s.Reason) {
+			return s.Reason
+		}
+	}
+	return ""
+}
+
+var obstacles = []string{
+	v1alpha1.ReasonForeignMembership, v1alpha1.ReasonQuotaExceeded, v1alpha1.ReasonGroupNotFound, v1alpha1.ReasonRemovedByOthers,
+	v1alpha1.ReasonConflict, v1alpha1.ReasonForbidden,
 }
 
 // due asks, in turn, everything that must be so before access is written. It starts from what is stored.
@@ -532,7 +563,7 @@ func (c *decider) live() Decision {
 
 // whenDone turns Granting into Granted once everything was seen to exist.
 func (c *decider) whenDone(d Decision) Decision {
-	if c.Done {
+	if c.Done && c.prior == v1alpha1.StateGranting {
 		d.State, d.Effect, d.Record = v1alpha1.StateGranted, EffectNone, false
 		d.Message = c.grantedMessage(&d)
 	}

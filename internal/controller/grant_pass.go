@@ -145,10 +145,11 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 		return p.sync(ctx, d)
 	case access.EffectRemove:
 		inFlight = p.remove(ctx)
+		p.facts.Done = !p.failed && !inFlight
 		return !p.failed, inFlight, nil
 	case access.EffectVerify:
 		inFlight = p.verify(ctx)
-		p.facts.Done = !p.failed
+		p.facts.Done = !p.failed && !inFlight
 		return !p.failed, inFlight, nil
 	case access.EffectRelease:
 		p.tasks.forget(p.g.UID)
