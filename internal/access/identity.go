@@ -50,60 +50,84 @@ func KubernetesUsersOf(name, arn string, tags map[string]string) []string {
 	return []string{name, arn}
 }
 
-// samePerson compares usernames without case, as IAM does: a second spelling is never a second person.
-func samePerson(a, b string) bool { return strings.EqualFold(a, b) }
+// sameName compares names of IAM users and groups: they are unique without regard to case.
+func sameName(a, b string) bool { return strings.EqualFold(a, b) }
+
+// samePerson compares usernames: another case is not another person, and neither is the ARN of an IAM user, which EKS
+// uses where nobody chose a username.
+func samePerson(a, b string) bool { return sameName(withoutARN(a), withoutARN(b)) }
+
+func withoutARN(name string) string {
+	if strings.HasPrefix(name, "arn:") && strings.Contains(name, ":user/") {
+		return name[strings.LastIndexByte(name, '/')+1:]
+	}
+	return name
+}
 
 func isOneOf(name string, names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return samePerson(n, name) })
 }
 
-// verdict is an answer with a reason for machines and a message for people. A zero verdict means that all is well.
-type verdict struct{ reason, message string }
+// reserved returns the reserved prefix of a username, "" if it has none.
+func reserved(user string) string {
+	for _, prefix := range reservedPrefixes {
+		if strings.HasPrefix(user, prefix) {
+			return prefix
+		}
+	}
+	return ""
+}
 
-func (v verdict) bad() bool { return v.reason != "" }
-
-// kubernetesUser is the username that is bound for the subject.
+// kubernetesUser is the username that is bound for the subject, "" if there is none. p is nil where AWS is not used.
 func kubernetesUser(s v1alpha1.Subject, p *Person) string {
-	if s.KubernetesUser != "" || p == nil {
+	if s.KubernetesUser != "" || p == nil || len(p.KubernetesUsers) == 0 {
 		return string(s.KubernetesUser)
 	}
 	return p.KubernetesUsers[0]
 }
 
-// identity says what is wrong with a subject. p is nil where AWS is not used (--aws=disabled), and kubernetesUser
-// then stands alone.
-func identity(s v1alpha1.Subject, p *Person) verdict {
-	if p == nil {
-		if s.KubernetesUser == "" {
-			return verdict{v1alpha1.ReasonIdentityMismatch, "the operator runs with --aws=disabled, so there is no IAM user to take a " +
-				"Kubernetes username from: create another grant that names spec.subject.kubernetesUser"}
+// identity says why a subject may not be bound as this user. userID is the one on record, "" if there is none yet. p is
+// nil where AWS is not used (--aws=disabled), and the Kubernetes username then stands alone.
+func identity(s v1alpha1.Subject, user, userID string, p *Person) Obstacle {
+	if p != nil {
+		if o := known(s, userID, p); o.Reason != "" {
+			return o
 		}
-		return verdict{}
 	}
 	switch {
-	case p.Unavailable != "":
-		return verdict{v1alpha1.ReasonAWSUnavailable, fmt.Sprintf("the IAM user %s cannot be verified, so nothing is granted: %s", s.IAMUser, p.Unavailable)}
-	case s.IAMUser == "":
-		return verdict{v1alpha1.ReasonUserNotFound, "spec.subject.iamUser is missing: create another grant that names the person's IAM user"}
-	case !p.Found:
-		return verdict{v1alpha1.ReasonUserNotFound, fmt.Sprintf("AWS has no IAM user %s: create another grant, or ask the AWS administrator for the user", s.IAMUser)}
-	case p.Name != s.IAMUser:
-		return verdict{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the IAM user is spelled %s, not %s: create another grant with that spelling", p.Name, s.IAMUser)}
-	}
-	user := kubernetesUser(s, p)
-	if !slices.Contains(p.KubernetesUsers, user) {
-		return verdict{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("kubernetesUser %s is not one of the Kubernetes usernames of the IAM user %s (%s): "+
+	case p == nil && user == "":
+		return Obstacle{v1alpha1.ReasonIdentityMismatch, "the operator runs with --aws=disabled, so there is no IAM user to take a " +
+			"Kubernetes username from: create another grant that names spec.subject.kubernetesUser"}
+	case p != nil && (user == "" || !slices.Contains(p.KubernetesUsers, user)):
+		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("kubernetesUser %s is not one of the Kubernetes usernames of the IAM user %s (%s): "+
 			"create another grant with one of them, or ask the AWS administrator to mend the tag %s", user, s.IAMUser, listed(p.KubernetesUsers), v1alpha1.KubernetesUsersTag)}
 	}
-	if i := slices.IndexFunc(reservedPrefixes, func(prefix string) bool { return strings.HasPrefix(user, prefix) }); i >= 0 {
-		return verdict{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the Kubernetes username %s of the IAM user %s is not a person's: names beginning with %s are reserved; "+
-			"ask the AWS administrator to mend the tag %s", user, s.IAMUser, reservedPrefixes[i], v1alpha1.KubernetesUsersTag)}
+	if prefix := reserved(user); prefix != "" {
+		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the Kubernetes username %s of the IAM user %s is not a person's: names beginning with %s are reserved; "+
+			"ask the AWS administrator to mend the tag %s", user, s.IAMUser, prefix, v1alpha1.KubernetesUsersTag)}
 	}
-	if !p.MFA {
-		return verdict{v1alpha1.ReasonMFAMissing, fmt.Sprintf("the IAM user %s has no MFA device: %s must register one "+
+	if p != nil && !p.MFA {
+		return Obstacle{v1alpha1.ReasonMFAMissing, fmt.Sprintf("the IAM user %s has no MFA device: %s must register one "+
 			"(https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_mfa_enable.html); access follows within a minute", s.IAMUser, s.IAMUser)}
 	}
-	return verdict{}
+	return Obstacle{}
+}
+
+// known says why a person is not the IAM user that a subject names.
+func known(s v1alpha1.Subject, userID string, p *Person) Obstacle {
+	switch {
+	case p.Unavailable != "":
+		return Obstacle{v1alpha1.ReasonAWSUnavailable, fmt.Sprintf("the IAM user %s cannot be verified, so nothing is granted: %s", s.IAMUser, p.Unavailable)}
+	case s.IAMUser == "":
+		return Obstacle{v1alpha1.ReasonUserNotFound, "spec.subject.iamUser is missing: create another grant that names the person's IAM user"}
+	case !p.Found:
+		return Obstacle{v1alpha1.ReasonUserNotFound, fmt.Sprintf("AWS has no IAM user %s: create another grant, or ask the AWS administrator for the user", s.IAMUser)}
+	case p.Name != s.IAMUser:
+		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the IAM user is spelled %s, not %s: create another grant with that spelling", p.Name, s.IAMUser)}
+	case userID != "" && p.UserID != userID:
+		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the IAM user %s was created anew and is not the one that the grant was made for: create another grant", p.Name)}
+	}
+	return Obstacle{}
 }
 
 // listed prints at most five names.

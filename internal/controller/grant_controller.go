@@ -101,6 +101,8 @@ func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ProdAccessGrant{}, r.onGrant(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.AccessApproval{}, handler.EnqueueRequestsFromMapFunc(toTarget)).
 		Watches(&v1alpha1.AccessRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfRole)).
+		// The status of the role follows a ClusterRole only a moment later, and not at all if that changed back meanwhile.
+		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toUnended), builder.WithPredicates(notInitial())).
 		Watches(&rbacv1.ClusterRoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
 		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfNamespace), builder.WithPredicates(onlyCreated())).
@@ -166,6 +168,11 @@ func notCreated() predicate.Predicate {
 	return predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
 }
 
+// notInitial leaves out what was there when the operator started: every grant is looked at then in any case.
+func notInitial() predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList }}
+}
+
 func onlyCreated() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
@@ -193,18 +200,23 @@ func toOwner(_ context.Context, o client.Object) []ctrl.Request {
 }
 
 func (r *GrantReconciler) toGrantsOfRole(ctx context.Context, o client.Object) []ctrl.Request {
-	return r.unended(ctx, indexRole, o.GetName())
+	return r.unended(ctx, client.MatchingFields{indexRole: o.GetName()})
 }
 
 func (r *GrantReconciler) toGrantsOfNamespace(ctx context.Context, o client.Object) []ctrl.Request {
-	return r.unended(ctx, indexNamespace, o.GetName())
+	return r.unended(ctx, client.MatchingFields{indexNamespace: o.GetName()})
 }
 
-func (r *GrantReconciler) unended(ctx context.Context, index, value string) []ctrl.Request {
+// toUnended names every grant that has not ended: any ClusterRole may be a part of any role.
+func (r *GrantReconciler) toUnended(ctx context.Context, _ client.Object) []ctrl.Request {
+	return r.unended(ctx)
+}
+
+func (r *GrantReconciler) unended(ctx context.Context, of ...client.ListOption) []ctrl.Request {
 	var list v1alpha1.ProdAccessGrantList
 	// Waiting for our own writes would make every role event wait for the busiest moment.
-	if err := r.client.List(ctx, &list, client.MatchingFields{index: value}, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
-		logr.FromContextOrDiscard(ctx).Error(err, "listing grants", "index", index, "value", value)
+	if err := r.client.List(ctx, &list, append(of, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "listing grants")
 		return nil
 	}
 	var reqs []ctrl.Request

@@ -193,7 +193,7 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	}
 	joined := true
 	if len(groups) > 0 {
-		outcomes, ok := await(p, taskSettle, p.tasks.granting, p.settle(groups, false))
+		outcomes, ok := await(p, taskSettle, p.tasks.granting, p.settle(groups, settleRecorded))
 		if !ok {
 			return false, true, nil
 		}
@@ -226,7 +226,7 @@ func (p *pass) remove(ctx context.Context) (inFlight bool) {
 	var outcomes []settled
 	left := true
 	if len(groups) > 0 {
-		outcomes, left = await(p, taskRemove, p.tasks.removing, p.settle(groups, true))
+		outcomes, left = await(p, taskRemove, p.tasks.removing, p.settle(groups, settleOurs))
 	}
 	if gone, ok := p.unbound.LoadAndDelete(p.g.UID); ok {
 		p.g.Status.Kubernetes.Bindings = gone.([]v1alpha1.GrantBinding) //nolint:forcetypeassert // stored below
@@ -248,7 +248,7 @@ func (p *pass) verify(ctx context.Context) (inFlight bool) {
 	var outcomes []settled
 	if groups := p.g.Status.AWS.Groups; len(groups) > 0 {
 		var ok bool
-		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settle(groups, true)); !ok {
+		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settle(groups, (*membership.Engine).Verify)); !ok {
 			return true
 		}
 	}
@@ -270,14 +270,27 @@ type settled struct {
 	membership.Outcome
 }
 
-func (p *pass) settle(groups []v1alpha1.GroupMembership, ours bool) func(context.Context) []settled {
+// settling is one way to settle a membership.
+type settling func(*membership.Engine, context.Context, membership.Member, string) membership.Outcome
+
+// settleRecorded leaves a membership that no grant has on record alone.
+func settleRecorded(e *membership.Engine, ctx context.Context, m membership.Member, group string) membership.Outcome {
+	return e.Settle(ctx, m, group, false)
+}
+
+// settleOurs is for a membership that this grant has on record, in a status that may not be stored yet.
+func settleOurs(e *membership.Engine, ctx context.Context, m membership.Member, group string) membership.Outcome {
+	return e.Settle(ctx, m, group, true)
+}
+
+func (p *pass) settle(groups []v1alpha1.GroupMembership, by settling) func(context.Context) []settled {
 	member := membership.Member{UserID: p.g.Status.AWS.UserID, Name: p.g.Spec.Subject.IAMUser}
 	return func(ctx context.Context) []settled {
 		var all []settled
 		for _, m := range groups {
 			o := membership.Outcome{Present: true, Err: errAWSDisabled}
 			if p.memberships != nil {
-				o = p.memberships.Settle(ctx, member, string(m.Name), ours || m.Observed)
+				o = by(p.memberships, ctx, member, string(m.Name))
 			}
 			all = append(all, settled{m.Name, o})
 		}

@@ -130,7 +130,10 @@ func TestI1ChangedMeaningVoidsApprovals(t *testing.T) {
 	t.Parallel()
 	user, _ := person("alice")
 	r := role(t, nil)
-	g := grant(t, user, r, func(g *v1alpha1.ProdAccessGrant) { g.Spec.NotBefore = new(inFuture(time.Hour)); g.Spec.ExpiresAt = inFuture(2 * time.Hour) })
+	g := grant(t, user, r, func(g *v1alpha1.ProdAccessGrant) {
+		g.Spec.NotBefore = new(inFuture(time.Hour))
+		g.Spec.ExpiresAt = inFuture(2 * time.Hour)
+	})
 	approve(t, g, twoPeople...)
 	reaches(t, g, v1alpha1.StateScheduled)
 	account.AddGroup(groupOf(r) + "-more")
@@ -222,7 +225,10 @@ func TestBadInput(t *testing.T) {
 		"lead time too long": {reason: v1alpha1.ReasonPolicyViolation, message: "notBefore is", set: func(t *testing.T) scene {
 			user, _ := person("p")
 			begin := func(d time.Duration) func(*v1alpha1.ProdAccessGrant) {
-				return func(g *v1alpha1.ProdAccessGrant) { g.Spec.NotBefore = new(inFuture(d)); g.Spec.ExpiresAt = inFuture(d + time.Hour) }
+				return func(g *v1alpha1.ProdAccessGrant) {
+					g.Spec.NotBefore = new(inFuture(d))
+					g.Spec.ExpiresAt = inFuture(d + time.Hour)
+				}
 			}
 			return scene{role(t, func(r *v1alpha1.AccessRole) { r.Spec.MaxLeadTime = metav1.Duration{Duration: time.Hour} }), user, begin(2 * time.Hour), begin(time.Second), nil}
 		}},
@@ -584,7 +590,9 @@ func TestNamespacesThatComeAndGo(t *testing.T) {
 	says(t, g, v1alpha1.ConditionBindingsSynced, v1alpha1.ReasonWaitingForNamespace, later)
 	calm(t, g)
 	namespace(t, later)
-	eventually(t, g, "both bindings", func() bool { return g.Status.Kubernetes.Bindings[0].Observed && g.Status.Kubernetes.Bindings[1].Observed })
+	eventually(t, g, "both bindings", func() bool {
+		return g.Status.Kubernetes.Bindings[0].Observed && g.Status.Kubernetes.Bindings[1].Observed
+	})
 	if binding(t, g, here) == nil || binding(t, g, later) == nil {
 		t.Error("a binding is missing")
 	}
@@ -612,7 +620,10 @@ func TestThreeHundredNamespacesOneMissing(t *testing.T) {
 			namespace(t, name)
 		}
 	}
-	g := granted(t, user, r, func(g *v1alpha1.ProdAccessGrant) { g.Spec.Namespaces = names; g.Spec.ExpiresAt = inFuture(20 * time.Second) })
+	g := granted(t, user, r, func(g *v1alpha1.ProdAccessGrant) {
+		g.Spec.Namespaces = names
+		g.Spec.ExpiresAt = inFuture(20 * time.Second)
+	})
 	says(t, g, v1alpha1.ConditionBindingsSynced, v1alpha1.ReasonWaitingForNamespace, string(names[150]))
 	var all rbacv1.RoleBindingList
 	count := func() int {
@@ -634,10 +645,14 @@ func TestDeletedWhileHalfApplied(t *testing.T) {
 	t.Parallel()
 	user, _ := person("alice")
 	second := unique("never")
-	r := role(t, func(r *v1alpha1.AccessRole) { r.Spec.AWS.Groups = append(r.Spec.AWS.Groups, v1alpha1.IAMGroupName(second)) })
+	r := role(t, func(r *v1alpha1.AccessRole) {
+		r.Spec.AWS.Groups = append(r.Spec.AWS.Groups, v1alpha1.IAMGroupName(second))
+	})
 	account.AddGroup(second)
 	g := grant(t, user, r, nil)
-	eventually(t, r, "ready", func() bool { return len(r.Status.Conditions) == 1 && r.Status.Conditions[0].Reason == v1alpha1.ReasonRoleReady })
+	eventually(t, r, "ready", func() bool {
+		return len(r.Status.Conditions) == 1 && r.Status.Conditions[0].Reason == v1alpha1.ReasonRoleReady
+	})
 	if err := account.Admin("DeleteGroup", map[string]string{"GroupName": second}); err != nil {
 		t.Fatal(err)
 	}

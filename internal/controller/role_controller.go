@@ -80,7 +80,7 @@ func (r *RoleReader) Read(ctx context.Context, name string) (*access.Role, error
 	case ready == nil || ready.ObservedGeneration != obj.Generation:
 		role.NotReady = errNotLookedAt.Error()
 		return role, errNotLookedAt
-	case ready.Status != metav1.ConditionTrue:
+	case ready.Status != metav1.ConditionTrue && ready.Reason != v1alpha1.ReasonAWSDisabled: // the grant says that itself
 		role.NotReady = ready.Message
 	}
 	return role, nil

@@ -141,6 +141,35 @@ func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) 
 	return e.leave(ctx, m, group)
 }
 
+// Verify looks once more that a membership which no live grant covers is gone, and removes it if it is not: a write that
+// was on its way when it was removed may have brought it back. Two calls when all is well.
+func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
+	unlock := e.people.lock(m.UserID)
+	defer unlock()
+	grants, err := e.grants.OfPerson(ctx, m.UserID)
+	if err != nil {
+		return Outcome{Err: err}
+	}
+	if _, covered := coveredUntil(grants, group, e.clock.Now()); covered {
+		return Outcome{Covered: true}
+	}
+	name, err := e.presentName(ctx, m, group)
+	if err != nil {
+		return Outcome{Present: true, Err: say(err)}
+	}
+	if name == "" {
+		return Outcome{}
+	}
+	groups, err := e.memberships(ctx, name)
+	if err != nil && !aws.IsNotFound(err) {
+		return Outcome{Present: true, Err: say(err)}
+	}
+	if !contains(groups, group) {
+		return Outcome{}
+	}
+	return e.leave(ctx, m, group)
+}
+
 func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1alpha1.ProdAccessGrant) Outcome {
 	o := Outcome{Covered: true}
 	name, err := e.nameOf(ctx, m)
@@ -198,21 +227,14 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 
 func (e *Engine) leave(ctx context.Context, m Member, group string) Outcome {
 	o := Outcome{Present: true}
-	name, err := e.nameOf(ctx, m)
+	name, err := e.presentName(ctx, m, group)
 	if err != nil {
 		o.Err = say(err)
 		return o
 	}
 	if name == "" {
-		// Renamed, deleted, or another user has the name now: the group itself knows its members by UserId.
-		if name, err = e.memberNamed(ctx, m.UserID, group); err != nil {
-			o.Err = say(err)
-			return o
-		}
-		if name == "" {
-			o.Present = false
-			return o
-		}
+		o.Present = false
+		return o
 	}
 	_, err = e.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{GroupName: &group, UserName: &name})
 	if err != nil && !aws.IsNotFound(err) {
@@ -232,6 +254,16 @@ func (e *Engine) leave(ctx context.Context, m Member, group string) Outcome {
 		o.Err = fmt.Errorf("AWS still shows %s in the IAM group %s", name, group)
 	}
 	return o
+}
+
+// presentName is the name under which the person may be in the group, "" if they cannot be.
+func (e *Engine) presentName(ctx context.Context, m Member, group string) (string, error) {
+	name, err := e.nameOf(ctx, m)
+	if err != nil || name != "" {
+		return name, err
+	}
+	// Renamed, deleted, or another user has the name now: the group itself knows its members by UserId.
+	return e.memberNamed(ctx, m.UserID, group)
 }
 
 // nameOf is the name of the person if the user of the recorded name is still that person, else "".

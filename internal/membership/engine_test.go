@@ -359,6 +359,24 @@ func TestErrorsAreForPeople(t *testing.T) {
 	}
 }
 
+// A write that was on its way when the membership was removed brings it back; the last look finds it.
+func TestVerify(t *testing.T) {
+	w := newWorld(t)
+	w.record(v1alpha1.StateExpired, -time.Hour, false, false)
+	if o := w.engine.Verify(t.Context(), w.alice(), group); o.Present || o.Err != nil || len(w.Calls()) != 2 {
+		t.Errorf("nothing there: %+v after %d calls, want 2", o, len(w.Calls()))
+	}
+	w.AddMember(group, "alice")
+	if o := w.engine.Verify(t.Context(), w.alice(), group); o.Present || o.Err != nil || w.IsMember(group, "alice") {
+		t.Errorf("brought back, and left there: %+v", o)
+	}
+	w.AddMember(group, "alice")
+	w.record(v1alpha1.StateGranted, time.Hour, true, true)
+	if o := w.engine.Verify(t.Context(), w.alice(), group); !o.Covered || !w.IsMember(group, "alice") {
+		t.Errorf("another grant covers it: %+v", o)
+	}
+}
+
 func TestInspect(t *testing.T) {
 	w := newWorld(t)
 	w.SetPageLimit(1)

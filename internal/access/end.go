@@ -1,0 +1,93 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+)
+
+// over is what becomes of a grant that has ended: nothing, but that its absence is verified once more, and that a
+// deleted object is kept until then.
+func (c *decider) over() Decision {
+	g := c.Grant
+	d := c.keep(c.prior, "")
+	if !c.removedAlready() {
+		d.Effect = EffectRemove
+		return d
+	}
+	verifyAt := c.now
+	if held(&d) && g.Status.EndedAt != nil {
+		verifyAt = g.Status.EndedAt.Add(verifyAfter)
+	}
+	switch {
+	case c.now.Before(verifyAt):
+		d.WakeAt = verifyAt
+	case held(&d) && !c.Done && c.now.Before(verifyAt.Add(verifyWindow)):
+		d.Effect = EffectVerify
+	case g.DeletionTimestamp != nil:
+		d.Effect = EffectRelease
+	}
+	return d
+}
+
+// held says whether the grant ever called for anything.
+func held(d *Decision) bool { return len(d.AWS.Groups)+len(d.Kubernetes.Bindings) > 0 }
+
+// end takes everything away for good.
+func (c *decider) end(outcome, cause string) Decision {
+	d := c.keep(outcome, cause)
+	c.withdraw(&d)
+	d.Message = c.endMessage(cause)
+	switch {
+	case !c.removedAlready():
+		d.State, d.Effect = v1alpha1.StateRevoking, EffectRemove
+		// A deadline stays passed and a deletion stays asked for: whoever comes after a crash decides the same. Every
+		// other cause can go away again, and must not take the decision with it.
+		d.Record = cause != v1alpha1.ReasonDeadline && cause != v1alpha1.ReasonDeleted && c.prior != v1alpha1.StateRevoking
+	case c.Grant.DeletionTimestamp != nil && !held(&d):
+		d.Effect = EffectRelease
+	}
+	return d
+}
+
+// decidedEnd reads what an end that is under way was decided to be.
+func (c *decider) decidedEnd() (state, cause string) {
+	if r := meta.FindStatusCondition(c.Grant.Status.Conditions, v1alpha1.ConditionReconciling); r != nil {
+		cause = r.Reason
+	}
+	if cause == v1alpha1.ReasonDeadline {
+		return v1alpha1.StateExpired, cause
+	}
+	return v1alpha1.StateRevoked, cause
+}
+
+func (c *decider) endMessage(cause string) string {
+	g := c.Grant
+	switch cause {
+	case v1alpha1.ReasonDeadline:
+		if g.Status.ActivatedAt == nil {
+			return fmt.Sprintf("the window ended at %s without access having been granted", stamp(c.deadline))
+		}
+		return fmt.Sprintf("access ended at the deadline, %s", stamp(c.deadline))
+	case v1alpha1.ReasonDeleted:
+		return "the grant was deleted"
+	case v1alpha1.ReasonRoleChanged:
+		return fmt.Sprintf("the role %s no longer names anything that this grant holds: create another grant if access is still needed", g.Spec.Role)
+	case v1alpha1.ReasonRemovedByOthers:
+		if c.TakenAway != "" {
+			return fmt.Sprintf("somebody took %s away, so the whole grant ends: create another grant if access is still needed", c.TakenAway)
+		}
+		if c.Obstacle.Message != "" {
+			return c.Obstacle.Message
+		}
+	}
+	if a := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionActive); a != nil {
+		return a.Message
+	}
+	return "the grant was revoked"
+}

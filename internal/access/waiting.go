@@ -1,0 +1,184 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+)
+
+// waiting decides about a grant that has not been active yet: it may be writing, or taking back what it began to write.
+func (c *decider) waiting() Decision {
+	if c.prior == v1alpha1.StateGranting && c.TakenAway != "" {
+		// A revocation wins before activation as well, and what was taken away is not given back (invariant I5).
+		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
+	}
+	spec := SpecDigest(&c.Grant.Spec)
+	if c.Role != nil {
+		c.approvalDigest = ApprovalDigest(string(c.Grant.UID), spec, c.Role.MeaningDigest())
+	}
+	c.tally = count(c.Grant, c.Role, c.Person, c.Approvals)
+	d := c.settle(c.due())
+	d.ApprovalDigest, d.Approvals, d.Approved = c.approvalDigest, c.tally.counted, c.approved()
+	return d
+}
+
+// settle keeps what was begun and what is due from contradicting each other.
+func (c *decider) settle(due Decision) Decision {
+	onward := due.State == v1alpha1.StateGranting || due.State == v1alpha1.StateGranted || due.Effect == EffectIdentify
+	if c.removedAlready() {
+		if obstacle := c.storedObstacle(); onward && c.Done && c.prior == v1alpha1.StateBlocked && obstacle != "" {
+			// It was just taken back, and what stood in the way is still there, as far as anybody knows: access that
+			// comes and goes by the second helps nobody.
+			rest := c.keep(v1alpha1.StateBlocked, obstacle)
+			rest.RecheckAfter = RecheckAfter
+			return rest
+		}
+		return due
+	}
+	// What is being written is what the approvals were for.
+	if c.prior == v1alpha1.StateGranting && c.Grant.Status.ApprovalDigest == c.approvalDigest {
+		switch {
+		case onward:
+			return due
+		case due.Cause == v1alpha1.ReasonAWSUnavailable:
+			k := c.keep(v1alpha1.StateGranting, due.Cause)
+			k.Message, k.Eligible, k.RecheckAfter = due.Message, due.Eligible, due.RecheckAfter
+			return k
+		}
+	}
+	// Half of an access is worse than none: what was written is taken back before anything else is considered.
+	back := c.keep(v1alpha1.StateBlocked, c.storedObstacle())
+	if c.prior != v1alpha1.StateBlocked {
+		back.Cause, back.Message, back.Record = due.Cause, due.Message, true
+	}
+	c.withdraw(&back)
+	back.Eligible, back.Effect = due.Eligible, EffectRemove
+	return back
+}
+
+// storedObstacle reads what stood in the way of writing when it was last tried, "" if nothing did.
+func (c *decider) storedObstacle() string {
+	for _, kind := range []string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced} {
+		if s := meta.FindStatusCondition(c.Grant.Status.Conditions, kind); s != nil && slices.Contains(obstacles, s.Reason) {
+			return s.Reason
+		}
+	}
+	return ""
+}
+
+var obstacles = []string{
+	v1alpha1.ReasonForeignMembership, v1alpha1.ReasonQuotaExceeded, v1alpha1.ReasonGroupNotFound, v1alpha1.ReasonRemovedByOthers,
+	v1alpha1.ReasonConflict, v1alpha1.ReasonForbidden,
+}
+
+// due asks, in turn, everything that must be so before access is written. It starts from what is stored.
+func (c *decider) due() Decision {
+	g, r := c.Grant, c.Role
+	if a := c.tally.rejected; a != nil {
+		d := c.keep(v1alpha1.StateRejected, v1alpha1.ReasonRejected)
+		d.Message = fmt.Sprintf("%s rejected it (%s)", a.Spec.Approver, a.Name)
+		if a.Spec.Comment != "" {
+			d.Message += ": " + a.Spec.Comment
+		}
+		return d
+	}
+	if r == nil {
+		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotFound, c.noRole()})
+	}
+	if why := violation(g, r); why != "" {
+		return c.blocked(Obstacle{v1alpha1.ReasonPolicyViolation, why})
+	}
+	if len(c.tally.counted) < r.required() {
+		d := c.keep(v1alpha1.StatePendingApproval, "")
+		d.Message = c.tally.message(g, r.required())
+		if c.Person != nil {
+			d.RecheckAfter = RecheckAfter
+		}
+		return d
+	}
+	if nb := g.Spec.NotBefore; nb != nil && c.now.Before(nb.Time) {
+		d := c.keep(v1alpha1.StateScheduled, "")
+		d.Message = fmt.Sprintf("approved; the window begins at %s", stamp(nb.Time))
+		d.WakeAt = nb.Time
+		return d
+	}
+	if why := cmp.Or(r.Forbidden, r.NotReady); why != "" {
+		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, why)})
+	}
+	if c.AWS && c.Person == nil {
+		return identify(c.keep(c.prior, ""))
+	}
+	o, eligible := c.hurdle(r.groups())
+	if o.Reason != "" {
+		d := c.blocked(o)
+		d.Eligible, d.RecheckAfter = eligible, recheckAfter(o)
+		return d
+	}
+	d := c.plan()
+	d.Eligible = eligible
+	return d
+}
+
+func (c *decider) blocked(o Obstacle) Decision {
+	d := c.keep(v1alpha1.StateBlocked, o.Reason)
+	d.Message = o.Message
+	return d
+}
+
+func (c *decider) noRole() string {
+	return fmt.Sprintf("there is no AccessRole %s: ask the platform team for it, or create another grant", c.Grant.Spec.Role)
+}
+
+// plan calls for everything that the role means.
+func (c *decider) plan() Decision {
+	g, r, p := c.Grant, c.Role, c.Person
+	d := c.keep(v1alpha1.StateGranting, "")
+	d.Effect, d.Message = EffectSync, "access is being written"
+	if c.prior == v1alpha1.StateGranting {
+		return c.whenDone(d)
+	}
+	d.Record = true
+	if c.AWS {
+		d.AWS.UserID = p.UserID
+	} else {
+		p = nil
+	}
+	d.AWS.Groups = nil
+	for _, group := range r.groups() {
+		d.AWS.Groups = append(d.AWS.Groups, v1alpha1.GroupMembership{Name: group, Intended: true})
+	}
+	d.Kubernetes = v1alpha1.GrantKubernetesStatus{}
+	if k := r.Spec.Kubernetes; k != nil {
+		d.Kubernetes.User, d.Kubernetes.ClusterRole, d.Kubernetes.RulesHash = kubernetesUser(g.Spec.Subject, p), k.ClusterRole, r.RulesHash
+		name := BindingName(g)
+		if k.Scope == v1alpha1.ScopeCluster {
+			d.Kubernetes.Bindings = []v1alpha1.GrantBinding{{Name: name, Intended: true}}
+		}
+		for _, ns := range g.Spec.Namespaces {
+			d.Kubernetes.Bindings = append(d.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: string(ns), Name: name, Intended: true})
+		}
+	}
+	return d
+}
+
+func (c *decider) approved() Answer {
+	switch a := c.tally.rejected; {
+	case a != nil:
+		return Answer{Reason: v1alpha1.ReasonRejected, Message: fmt.Sprintf("%s rejected it", a.Spec.Approver)}
+	case c.Role == nil:
+		return Answer{Reason: v1alpha1.ReasonRoleNotFound, Message: c.noRole()}
+	}
+	required := c.Role.required()
+	m := c.tally.message(c.Grant, required)
+	if len(c.tally.counted) < required {
+		return Answer{Reason: v1alpha1.ReasonApprovalsMissing, Message: m}
+	}
+	return Answer{Yes: true, Reason: v1alpha1.ReasonApproved, Message: m}
+}
