@@ -56,6 +56,8 @@ const (
 	grantWorkers = 10
 	// bindingWorkers is how many bindings of one grant are written side by side.
 	bindingWorkers = 8
+	// reconcileTimeout frees a worker that waits for a watch which has broken off.
+	reconcileTimeout = time.Minute
 	// Bounds of the wait before something that failed is tried again.
 	minBackoff = 200 * time.Millisecond
 	maxBackoff = time.Minute
@@ -97,12 +99,16 @@ func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("prodaccessgrant").
-		WithOptions(controller.Options{MaxConcurrentReconciles: grantWorkers}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: grantWorkers,
+			ReconciliationTimeout:   reconcileTimeout,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minBackoff, maxBackoff),
+		}).
 		Watches(&v1alpha1.ProdAccessGrant{}, r.onGrant(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.AccessApproval{}, handler.EnqueueRequestsFromMapFunc(toTarget)).
 		Watches(&v1alpha1.AccessRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfRole)).
 		// The status of the role follows a ClusterRole only a moment later, and not at all if that changed back meanwhile.
-		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toUnended), builder.WithPredicates(notInitial())).
+		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfClusterRole), builder.WithPredicates(notInitial())).
 		Watches(&rbacv1.ClusterRoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
 		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfNamespace), builder.WithPredicates(onlyCreated())).
@@ -207,15 +213,18 @@ func (r *GrantReconciler) toGrantsOfNamespace(ctx context.Context, o client.Obje
 	return r.unended(ctx, client.MatchingFields{indexNamespace: o.GetName()})
 }
 
-// toUnended names every grant that has not ended: any ClusterRole may be a part of any role.
-func (r *GrantReconciler) toUnended(ctx context.Context, _ client.Object) []ctrl.Request {
-	return r.unended(ctx)
+func (r *GrantReconciler) toGrantsOfClusterRole(ctx context.Context, o client.Object) []ctrl.Request {
+	var reqs []ctrl.Request
+	for _, name := range r.roles.Touched(ctx, o) {
+		reqs = append(reqs, r.unended(ctx, client.MatchingFields{indexRole: name})...)
+	}
+	return reqs
 }
 
-func (r *GrantReconciler) unended(ctx context.Context, of ...client.ListOption) []ctrl.Request {
+func (r *GrantReconciler) unended(ctx context.Context, of client.ListOption) []ctrl.Request {
 	var list v1alpha1.ProdAccessGrantList
 	// Waiting for our own writes would make every role event wait for the busiest moment.
-	if err := r.client.List(ctx, &list, append(of, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
+	if err := r.client.List(ctx, &list, of, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		logr.FromContextOrDiscard(ctx).Error(err, "listing grants")
 		return nil
 	}

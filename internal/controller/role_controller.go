@@ -86,6 +86,26 @@ func (r *RoleReader) Read(ctx context.Context, name string) (*access.Role, error
 	return role, nil
 }
 
+// Touched names the roles that a change of a ClusterRole may concern. In doubt it names a role too many.
+func (r *RoleReader) Touched(ctx context.Context, clusterRole client.Object) []string {
+	var list v1alpha1.AccessRoleList
+	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing AccessRoles")
+		return nil
+	}
+	var names []string
+	for i := range list.Items {
+		k := list.Items[i].Spec.Kubernetes
+		if k == nil {
+			continue
+		}
+		if touched, err := r.Rules.Touches(ctx, k.ClusterRole, clusterRole); touched || err != nil {
+			names = append(names, list.Items[i].Name)
+		}
+	}
+	return names
+}
+
 // inspect says what a role comes to, and what is wrong with it as far as the cluster can tell.
 func (r *RoleReader) inspect(ctx context.Context, obj *v1alpha1.AccessRole) (*access.Role, access.Obstacle, error) {
 	role := &access.Role{Name: obj.Name, Spec: obj.Spec}
@@ -145,16 +165,10 @@ func (r *RoleReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// toRoles names every role: there are few, and any ClusterRole may be a part of any.
-func (r *RoleReconciler) toRoles(ctx context.Context, _ client.Object) []ctrl.Request {
-	var list v1alpha1.AccessRoleList
-	if err := r.client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing AccessRoles")
-		return nil
-	}
+func (r *RoleReconciler) toRoles(ctx context.Context, o client.Object) []ctrl.Request {
 	var reqs []ctrl.Request
-	for i := range list.Items {
-		reqs = append(reqs, requestFor(list.Items[i].Name)...)
+	for _, name := range r.roles.Touched(ctx, o) {
+		reqs = append(reqs, requestFor(name)...)
 	}
 	return reqs
 }

@@ -196,7 +196,7 @@ func namespace(t *testing.T, name string) {
 // eventually reads an object until the condition holds.
 func eventually(t *testing.T, o client.Object, what string, holds func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		if err := kube.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 			return false, err
 		}

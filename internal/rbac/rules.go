@@ -110,6 +110,32 @@ func (r *Rules) collect(ctx context.Context, name string) ([]rbacv1.ClusterRole,
 	return parts, nil
 }
 
+// Touches says whether a change of another ClusterRole, before or after it, may change what this one comes to.
+func (r *Rules) Touches(ctx context.Context, clusterRole string, changed client.Object) (bool, error) {
+	if changed.GetName() == clusterRole {
+		return true, nil
+	}
+	parts, err := r.collect(ctx, clusterRole)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range parts {
+		if p.Name == changed.GetName() {
+			return true, nil
+		}
+		if p.AggregationRule == nil {
+			continue
+		}
+		for _, s := range p.AggregationRule.ClusterRoleSelectors {
+			// collect has read the same selectors.
+			if selector, err := metav1.LabelSelectorAsSelector(&s); err == nil && selector.Matches(labels.Set(changed.GetLabels())) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 func (r *Rules) selected(ctx context.Context, selector labels.Selector) ([]rbacv1.ClusterRole, error) {
 	var list rbacv1.ClusterRoleList
 	if err := r.cached.List(ctx, &list, client.MatchingLabelsSelector{Selector: selector}); err != nil {
