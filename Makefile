@@ -115,7 +115,7 @@ kube-assets: $(SETUP_ENVTEST) ## Provide the local control plane's binaries; the
 
 .PHONY: test
 test: build kube-assets ## Run the units, properties and suites against the local control plane.
-	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/progress.sh 'go test' go test -race -timeout 20m ./...
+	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/progress.sh 'go test' go test -race -count=1 -timeout 20m ./...
 
 .PHONY: demo
 demo: build kube-assets ## Watch the operator at work on the local control plane.

@@ -42,6 +42,7 @@ const (
 
 // AccessApprovalSpec is one person's yes or no. It never changes.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec cannot be changed: to take an approval back before access begins, create another AccessApproval with decision Reject"
+// +kubebuilder:validation:XValidation:rule="!has(self.approverGroups) || !has(oldSelf.approverGroups) || self.approverGroups != oldSelf.approverGroups || self.approverGroups.map(g, g) == oldSelf.approverGroups.map(g, g)",fieldPath=".approverGroups",message="spec cannot be changed, not even the order of approverGroups"
 type AccessApprovalSpec struct {
 	// target is what the decision is about.
 	// +required

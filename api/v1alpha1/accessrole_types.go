@@ -69,7 +69,6 @@ type IAMGroupName string
 type Username string
 
 // CIDR is a network in CIDR notation.
-// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
 // +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="must be a network in CIDR notation, written with its first address, such as 203.0.113.0/24, or 203.0.113.7/32 for a single address"
 type CIDR string
@@ -156,7 +155,7 @@ type AWSRole struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=5
-	// +kubebuilder:validation:XValidation:rule="self.all(g, self.exists_one(h, g.lowerAscii() == h.lowerAscii()))",message="groups names one group twice: to IAM, upper and lower case are the same"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(g, self.exists(h, g != h && g.lowerAscii() == h.lowerAscii()))",message="groups names one group twice: to IAM, upper and lower case are the same"
 	Groups []IAMGroupName `json:"groups,omitempty"`
 	// allowedSourceCIDRs are the networks from which the role may be used; they are part of the groups' guard document.
 	// +optional

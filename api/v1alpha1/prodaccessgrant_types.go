@@ -33,7 +33,7 @@ type NamespaceName string
 // +kubebuilder:validation:XValidation:rule="!has(self.namespaces) || !has(oldSelf.namespaces) || self.namespaces != oldSelf.namespaces || self.namespaces.map(n, n) == oldSelf.namespaces.map(n, n)",fieldPath=".namespaces",message="spec cannot be changed, not even the order of namespaces: create another ProdAccessGrant instead"
 // +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !has(oldSelf.reviewedBy) || self.reviewedBy != oldSelf.reviewedBy || self.reviewedBy.map(r, r) == oldSelf.reviewedBy.map(r, r)",fieldPath=".reviewedBy",message="spec cannot be changed, not even the order of reviewedBy: create another ProdAccessGrant instead"
 // +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.notBefore < self.expiresAt",fieldPath=".expiresAt",message="expiresAt must be later than notBefore"
-// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.notBefore >= self.expiresAt || self.expiresAt - self.notBefore <= duration('168h')",fieldPath=".expiresAt",message="the window from notBefore to expiresAt is longer than 168h, the most that any role allows: end it earlier"
+// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || self.expiresAt <= self.notBefore + duration('168h')",fieldPath=".expiresAt",message="the window from notBefore to expiresAt is longer than 168h, the most that any role allows: end it earlier"
 // +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !self.reviewedBy.exists(r, r.lowerAscii() == self.requestedBy.lowerAscii())",fieldPath=".reviewedBy",message="reviewedBy names requestedBy: nobody reviews their own request"
 // +kubebuilder:validation:XValidation:rule="!has(self.reviewedBy) || !self.reviewedBy.exists(r, (has(self.subject.iamUser) && r.lowerAscii() == self.subject.iamUser.lowerAscii()) || (has(self.subject.kubernetesUser) && r.lowerAscii() == self.subject.kubernetesUser.lowerAscii()))",fieldPath=".reviewedBy",message="reviewedBy names the subject: nobody reviews their own access"
 type ProdAccessGrantSpec struct {
@@ -54,13 +54,11 @@ type ProdAccessGrantSpec struct {
 	Namespaces []NamespaceName `json:"namespaces,omitempty"`
 	// reason says why, for approvers and auditors.
 	// +required
-	// +kubebuilder:validation:MinLength=10
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.trim().size() >= 10 && self.matches('\\\\pL')",message="reason must say why, in words: at least 10 characters, white space at the ends not counted"
 	Reason string `json:"reason"`
 	// changeTicket is the change ticket that the access is for.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.trim() != ''",message="changeTicket must not be blank: name the ticket, or leave the field out"
 	ChangeTicket string `json:"changeTicket,omitempty"`
@@ -71,7 +69,6 @@ type ProdAccessGrantSpec struct {
 	StagingEvidence string `json:"stagingEvidence,omitempty"`
 	// incident is the incident that the access is for.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.trim() != ''",message="incident must not be blank: name the incident, or leave the field out"
 	Incident string `json:"incident,omitempty"`
@@ -258,13 +255,13 @@ type ProdAccessGrantStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=pag,categories=access
-// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.subject.iamUser`
+// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.subject['iamUser','kubernetesUser']`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Active")].reason`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expiresAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Ticket",type=string,priority=1,JSONPath=`.spec.changeTicket`
-// +kubebuilder:printcolumn:name="Approvers",type=string,priority=1,JSONPath=`.status.approvals[*].approver`
+// +kubebuilder:printcolumn:name="Approvers",type=string,priority=1,JSONPath=`.status.approvals`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Active")].message`
 type ProdAccessGrant struct {
 	metav1.TypeMeta `json:",inline"`

@@ -40,16 +40,16 @@ const maxExplanation = 300
 // answer. It holds no request id, address or credential, so the same trouble always has the same text.
 func Explain(err error) string {
 	var api smithy.APIError
-	var op *smithy.OperationError
 	var resp *smithyhttp.ResponseError
 	call := "AWS"
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
 		call = "AWS " + op.Service() + " " + op.Operation()
 	}
 	switch {
 	case errors.As(err, &api):
 		return cut(fmt.Sprintf("%s answered %s: %s", call, api.ErrorCode(), strings.TrimSuffix(api.ErrorMessage(), ".")))
-	case errors.As(err, &resp):
+	// The SDK makes an answer with status 0 of a connection that gave none.
+	case errors.As(err, &resp) && resp.HTTPStatusCode() != 0:
 		return fmt.Sprintf("%s answered with HTTP status %d (%s)", call, resp.HTTPStatusCode(), http.StatusText(resp.HTTPStatusCode()))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return call + " cut the answer short"

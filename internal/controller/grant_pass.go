@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,8 +18,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -151,6 +150,7 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 		inFlight = p.verify(ctx)
 		p.facts.Done = !p.failed && !inFlight
 		return !p.failed, inFlight, nil
+	case access.EffectNone:
 	case access.EffectRelease:
 		p.tasks.forget(p.g.UID)
 		p.backoff.Forget(p.g.UID)
@@ -248,7 +248,7 @@ func (p *pass) verify(ctx context.Context) (inFlight bool) {
 	var outcomes []settled
 	if groups := p.g.Status.AWS.Groups; len(groups) > 0 {
 		var ok bool
-		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settle(groups, (*membership.Engine).Verify)); !ok {
+		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settle(groups, settleAgain)); !ok {
 			return true
 		}
 	}
@@ -271,16 +271,21 @@ type settled struct {
 }
 
 // settling is one way to settle a membership.
-type settling func(*membership.Engine, context.Context, membership.Member, string) membership.Outcome
+type settling func(context.Context, *membership.Engine, membership.Member, string) membership.Outcome
 
 // settleRecorded leaves a membership that no grant has on record alone.
-func settleRecorded(e *membership.Engine, ctx context.Context, m membership.Member, group string) membership.Outcome {
+func settleRecorded(ctx context.Context, e *membership.Engine, m membership.Member, group string) membership.Outcome {
 	return e.Settle(ctx, m, group, false)
 }
 
 // settleOurs is for a membership that this grant has on record, in a status that may not be stored yet.
-func settleOurs(e *membership.Engine, ctx context.Context, m membership.Member, group string) membership.Outcome {
+func settleOurs(ctx context.Context, e *membership.Engine, m membership.Member, group string) membership.Outcome {
 	return e.Settle(ctx, m, group, true)
+}
+
+// settleAgain looks once more at a membership that has been settled.
+func settleAgain(ctx context.Context, e *membership.Engine, m membership.Member, group string) membership.Outcome {
+	return e.Verify(ctx, m, group)
 }
 
 func (p *pass) settle(groups []v1alpha1.GroupMembership, by settling) func(context.Context) []settled {
@@ -290,7 +295,7 @@ func (p *pass) settle(groups []v1alpha1.GroupMembership, by settling) func(conte
 		for _, m := range groups {
 			o := membership.Outcome{Present: true, Err: errAWSDisabled}
 			if p.memberships != nil {
-				o = by(p.memberships, ctx, member, string(m.Name))
+				o = by(ctx, p.memberships, member, string(m.Name))
 			}
 			all = append(all, settled{m.Name, o})
 		}

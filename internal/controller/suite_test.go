@@ -157,7 +157,7 @@ func grant(t *testing.T, user string, r *v1alpha1.AccessRole, change func(*v1alp
 }
 
 func inFuture(d time.Duration) metav1.Time {
-	return metav1.NewTime(time.Now().Add(d).Truncate(time.Second))
+	return metav1.NewTime(realclock.RealClock{}.Now().Add(d).Truncate(time.Second))
 }
 
 func expiring(d time.Duration) func(*v1alpha1.ProdAccessGrant) {

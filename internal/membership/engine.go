@@ -56,25 +56,10 @@ func (e *Engine) Identify(ctx context.Context, name string, groups []v1alpha1.IA
 }
 
 func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IAMGroupName) (*access.Person, error) {
-	out, err := e.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})
-	if aws.IsNotFound(err) {
-		return &access.Person{}, nil
+	p, err := e.user(ctx, name)
+	if err != nil || !p.Found {
+		return p, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	if out.User == nil || out.User.UserId == nil || out.User.UserName == nil || out.User.Arn == nil {
-		return nil, errIncomplete
-	}
-	tags := make(map[string]string, len(out.User.Tags))
-	for _, t := range out.User.Tags {
-		if t.Key != nil && t.Value != nil {
-			tags[*t.Key] = *t.Value
-		}
-	}
-	p := &access.Person{Found: true, Name: *out.User.UserName, UserID: *out.User.UserId}
-	p.KubernetesUsers = access.KubernetesUsersOf(p.Name, *out.User.Arn, tags)
-
 	// One device is enough, and the first page holds one if there is any.
 	devices, err := e.iam.ListMFADevices(ctx, &iam.ListMFADevicesInput{UserName: &p.Name})
 	if err != nil {
@@ -100,6 +85,28 @@ func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IA
 		}
 	}
 	return p, nil
+}
+
+// user reads an IAM user with its tags.
+func (e *Engine) user(ctx context.Context, name string) (*access.Person, error) {
+	out, err := e.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if aws.IsNotFound(err) {
+		return &access.Person{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	u := out.User
+	if u == nil || u.UserId == nil || u.UserName == nil || u.Arn == nil {
+		return nil, errIncomplete
+	}
+	tags := make(map[string]string, len(u.Tags))
+	for _, t := range u.Tags {
+		if t.Key != nil && t.Value != nil {
+			tags[*t.Key] = *t.Value
+		}
+	}
+	return &access.Person{Found: true, Name: *u.UserName, UserID: *u.UserId, KubernetesUsers: access.KubernetesUsersOf(*u.UserName, *u.Arn, tags)}, nil
 }
 
 // Member is a person as a grant recorded them.

@@ -7,6 +7,7 @@ package rbac
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -308,12 +309,7 @@ func same(have, want client.Object) bool {
 func names(have, want client.Object) bool {
 	hs, _ := parts(have)
 	ws, _ := parts(want)
-	for _, s := range hs {
-		if s == ws[0] {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(hs, ws[0])
 }
 
 func applyOf(want client.Object, uid string) runtime.ApplyConfiguration {

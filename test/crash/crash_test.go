@@ -52,7 +52,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // no test is running yet
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if os.Getenv("OPERATOR_LOG") != "" {
 		ctrl.SetLogger(zap.New(zap.UseDevMode(true)))
@@ -296,7 +296,7 @@ func (s *stage) operator(f *fuse) (stop func()) {
 	now := clock.New(s.clock)
 	cfg := rest.CopyConfig(plane.Config)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(f.exchange(next.RoundTrip, kubeEffect))
+		return roundTripper(f.exchange(next.RoundTrip, kubeEffect)) //nolint:bodyclose // a transport passes bodies on
 	})
 	mgr, err := ctrl.NewManager(cfg, controller.Options(ctrl.Options{
 		Metrics:    metricsserver.Options{BindAddress: "0"},
@@ -306,7 +306,8 @@ func (s *stage) operator(f *fuse) (stop func()) {
 		s.Fatal(err)
 	}
 	api := iam.New(iam.Options{
-		Region: "us-east-1", BaseEndpoint: &s.server.URL, HTTPClient: roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)),
+		Region: "us-east-1", BaseEndpoint: &s.server.URL,
+		HTTPClient:  roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)), //nolint:bodyclose // a transport passes bodies on
 		Credentials: awssdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", "")),
 	})
 	if err := controller.Setup(ctx, mgr, api, now); err != nil {
@@ -314,7 +315,12 @@ func (s *stage) operator(f *fuse) (stop func()) {
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(ctx) }()
-	return func() { cancel(); <-stopped }
+	return func() {
+		cancel()
+		if err := <-stopped; err != nil && !errors.Is(err, errDead) {
+			s.Errorf("the operator ended with: %v", err)
+		}
+	}
 }
 
 // nothingUnrecorded checks what a crash may leave: access only where the stored status says that it may be, under a

@@ -1,0 +1,381 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/status"
+)
+
+const docsDir = "../../docs/spec"
+
+// page reads the specification of a kind, with the line breaks within paragraphs undone.
+func page(t *testing.T, kind string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(docsDir, strings.ToLower(kind)+".md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// flowing undoes line breaks, so that a sentence is found wherever it was broken.
+func flowing(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// rows are the rows of all tables of a page, by the code in the first cell: each is the cells after that.
+func rows(page string) map[string][][]string {
+	all := map[string][][]string{}
+	for line := range strings.Lines(page) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		first := strings.TrimSpace(cells[0])
+		if strings.HasPrefix(line, "| `") && strings.HasSuffix(first, "`") {
+			key := strings.Trim(first, "`")
+			all[key] = append(all[key], cells[1:])
+		}
+	}
+	return all
+}
+
+// blocks are the fenced blocks of a language.
+func blocks(page, language string) []string {
+	var all []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+func TestDocsTellOfEveryField(t *testing.T) {
+	for kind, root := range schemas(t) {
+		told := rows(page(t, kind))
+		known := map[string]bool{}
+		for _, part := range []string{"spec", "status"} {
+			if root.Properties[part] == nil {
+				continue
+			}
+			required := map[string]bool{}
+			root.Properties[part].walk(part, func(path string, n *node) {
+				for _, name := range n.Required {
+					required[path+"."+name] = true
+				}
+				if path == part || strings.HasPrefix(path, "status.conditions[]") || strings.HasSuffix(path, "[]") {
+					return
+				}
+				known[path] = true
+				if len(told[path]) != 1 {
+					t.Errorf("%s: %s has %d rows in the tables of fields, want one", kind, path, len(told[path]))
+					return
+				}
+				about := strings.Join(told[path][0], " | ")
+				for _, want := range facts(n, part == "spec", required[path]) {
+					if !regexp.MustCompile(want).MatchString(about) {
+						t.Errorf("%s: the row of %s does not say %s: %s", kind, path, want, about)
+					}
+				}
+			})
+		}
+		for path := range told {
+			if (strings.HasPrefix(path, "spec.") || strings.HasPrefix(path, "status.")) && !known[path] {
+				t.Errorf("%s: %s is documented and does not exist", kind, path)
+			}
+		}
+	}
+}
+
+// facts are expressions that the row of a field must match.
+func facts(n *node, spec, required bool) []string {
+	number := func(v int64) string { return `\b` + strconv.FormatInt(v, 10) + `\b` }
+	var want []string
+	if spec {
+		want = append(want, map[bool]string{true: `\brequired\b`, false: `\boptional\b`}[required])
+	}
+	for _, of := range []*node{n, n.Items} {
+		if of == nil {
+			continue
+		}
+		for _, v := range []*int64{of.MaxLength, of.MaxItems, of.MinItems} {
+			if v != nil {
+				want = append(want, number(*v))
+			}
+		}
+		for _, v := range []*float64{of.Minimum, of.Maximum} {
+			if v != nil {
+				want = append(want, number(int64(*v)))
+			}
+		}
+		for _, v := range of.Enum {
+			want = append(want, "`"+v+"`")
+		}
+	}
+	if n.Default != nil && n.Type != "object" {
+		want = append(want, "default `"+regexp.QuoteMeta(fmt.Sprint(n.Default))+"`")
+	}
+	for _, key := range n.ListMapKeys {
+		want = append(want, "list by `"+key+"`")
+	}
+	return want
+}
+
+func TestDocsQuoteEveryMessage(t *testing.T) {
+	for kind, root := range schemas(t) {
+		text := flowing(page(t, kind))
+		root.walk("", func(path string, n *node) {
+			for _, r := range n.Rules {
+				if !strings.Contains(text, "`"+r.Message+"`") {
+					t.Errorf("%s %s: not in the docs: %s", kind, path, r.Message)
+				}
+			}
+		})
+	}
+}
+
+// constants reads the string constants of conditions.go; those in a block about AccessRoles are marked.
+func constants(t *testing.T) map[string]struct {
+	value string
+	role  bool
+} {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]struct {
+		value string
+		role  bool
+	}{}
+	for _, d := range file.Decls {
+		block, ok := d.(*ast.GenDecl)
+		if !ok || block.Tok != token.CONST {
+			continue
+		}
+		for _, s := range block.Specs {
+			spec, ok := s.(*ast.ValueSpec)
+			if !ok || len(spec.Names) != 1 || len(spec.Values) != 1 {
+				t.Fatalf("a constant of a shape that is not known here: %v", s)
+			}
+			literal, ok := spec.Values[0].(*ast.BasicLit)
+			if !ok {
+				t.Fatalf("%s is not a literal", spec.Names[0].Name)
+			}
+			v, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := all[spec.Names[0].Name]
+			c.value, c.role = v, strings.Contains(block.Doc.Text(), "AccessRole")
+			all[spec.Names[0].Name] = c
+		}
+	}
+	return all
+}
+
+func TestDocsTellOfEveryStateAndReason(t *testing.T) {
+	grant, role := page(t, "ProdAccessGrant"), page(t, "AccessRole")
+	found := map[string]int{}
+	for name, c := range constants(t) {
+		text, where := grant, "prodaccessgrant.md"
+		if c.role {
+			text, where = role, "accessrole.md"
+		}
+		for _, prefix := range []string{"State", "Reason", "Condition"} {
+			if !strings.HasPrefix(name, prefix) {
+				continue
+			}
+			found[prefix]++
+			if !strings.Contains(text, "`"+c.value+"`") && !strings.Contains(text, "### "+c.value+"\n") {
+				t.Errorf("%s does not tell of %s (%s)", where, c.value, name)
+			}
+		}
+	}
+	if found["State"] < 10 || found["Reason"] < 30 || found["Condition"] < 8 {
+		t.Errorf("found no more than %v: are the constants elsewhere?", found)
+	}
+}
+
+// The columns Ready and Active of the table of states are what the code says.
+func TestDocsTellTheTruthAboutStates(t *testing.T) {
+	told := rows(page(t, "ProdAccessGrant"))
+	for name, c := range constants(t) {
+		if !strings.HasPrefix(name, "State") {
+			continue
+		}
+		g := &v1alpha1.ProdAccessGrant{}
+		status.Grant(g, &access.Decision{State: c.value, Message: "x"}, status.Notes{}, time.Unix(0, 0))
+		var want []string
+		for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionActive} {
+			want = append(want, string(meta.FindStatusCondition(g.Status.Conditions, kind).Status))
+		}
+		// A reason may have the name of a state: the table of states is the one with five more columns.
+		i := slices.IndexFunc(told[c.value], func(cells []string) bool { return len(cells) == 5 })
+		if i < 0 {
+			t.Errorf("%s is not in the table of states", c.value)
+			continue
+		}
+		if got := told[c.value][i][1:3]; !slices.Equal(got, want) {
+			t.Errorf("%s: the docs say Ready and Active are %v, the code says %v", c.value, got, want)
+		}
+	}
+}
+
+func TestDocsExamplesAreAccepted(t *testing.T) {
+	for _, k := range kinds {
+		examples := blocks(page(t, k.name), "yaml")
+		if len(examples) == 0 {
+			t.Errorf("%s has no example", k.name)
+		}
+		for i, example := range examples {
+			file := filepath.Join(t.TempDir(), "example.yaml")
+			if err := os.WriteFile(file, []byte(example), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := cp.Kubectl(t.Context(), "", "create", "--dry-run=server", "--validate=strict", "-f", file); err != nil {
+				t.Errorf("%s, example %d: %v", k.name, i+1, err)
+			}
+			var object map[string]any
+			if err := yaml.UnmarshalStrict([]byte(example), &object); err != nil {
+				t.Errorf("%s, example %d: %v", k.name, i+1, err)
+			}
+			if i == 0 {
+				decodes(t, k, parse(t, example))
+				complete(t, k, example)
+			}
+		}
+	}
+}
+
+// complete checks that the first example of a page sets every field of the spec.
+func complete(t *testing.T, k kind, example string) {
+	t.Helper()
+	o := parse(t, example)
+	for _, path := range leaves(t, k.spec) {
+		if value(t, o, "spec."+path) == (absent{}) {
+			t.Errorf("the first example of %s lacks spec.%s", k.name, path)
+		}
+	}
+}
+
+// Every command of the docs is run as it stands there, against the objects of the examples.
+func TestDocsCommandsWork(t *testing.T) {
+	first := func(k kind) string { return blocks(page(t, k.name), "yaml")[0] }
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			role := accessRole.store(t, parse(t, first(accessRole)))
+			ready := []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: "True", Reason: v1alpha1.ReasonRoleReady, LastTransitionTime: metav1.Now()}}
+			// Until observedGeneration follows, kubectl wait does not believe the condition.
+			role = with(t, with(t, role, "status.conditions", ready), "status.observedGeneration", 1)
+			if _, err := accessRole.client().UpdateStatus(t.Context(), role, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			grant := prodAccessGrant.store(t, parse(t, first(prodAccessGrant)))
+			s := fullGrantStatus()
+			if _, err := prodAccessGrant.client().UpdateStatus(t.Context(), with(t, grant, "status", s), metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { deleteApprovals(t) })
+
+			dir := t.TempDir()
+			for _, script := range blocks(page(t, k.name), "sh") {
+				shell(t, dir, script)
+			}
+
+			switch k.name {
+			case accessApproval.name:
+				list, err := accessApproval.client().List(t.Context(), metav1.ListOptions{})
+				if err != nil || len(list.Items) != 1 {
+					t.Fatalf("the commands made %v (%v), want one approval", list, err)
+				}
+				a := &list.Items[0]
+				for path, want := range map[string]any{
+					"spec.target.uid": string(grant.GetUID()), "spec.digest": s.ApprovalDigest, "spec.role": value(t, grant, "spec.role"), "spec.decision": "Approve",
+				} {
+					if got := value(t, a, path); got != want {
+						t.Errorf("%s of the approval is %v, want %v", path, got, want)
+					}
+				}
+			case prodAccessGrant.name:
+				if _, err := prodAccessGrant.client().Get(t.Context(), grant.GetName(), metav1.GetOptions{}); err == nil {
+					t.Error("the grant is still there after the command that deletes it")
+				}
+			}
+		})
+	}
+}
+
+func deleteApprovals(t *testing.T) {
+	t.Helper()
+	if _, err := cp.Kubectl(contextOf(t), "", "delete", "accessapprovals", "--all"); err != nil {
+		t.Error(err)
+	}
+}
+
+// shell runs commands as a person would, with kubectl on the path.
+func shell(t *testing.T, dir, script string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+cp.Kubeconfig, "HOME="+dir,
+		"PATH="+filepath.Dir(cp.KubectlPath)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, script, out.String())
+	}
+}
+
+func TestDocsLinksLead(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, k := range kinds {
+		for _, m := range link.FindAllStringSubmatch(page(t, k.name), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if file == "" {
+				file = strings.ToLower(k.name) + ".md"
+			}
+			content, err := os.ReadFile(filepath.Join(docsDir, file))
+			if info, statErr := os.Stat(filepath.Join(docsDir, file)); statErr == nil && info.IsDir() {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", k.name, err)
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(string(content)), anchor) {
+				t.Errorf("%s: %s has no heading #%s", k.name, file, anchor)
+			}
+		}
+	}
+}
+
+// anchors are the anchors of a page's headings, as GitHub makes them.
+func anchors(page string) []string {
+	var all []string
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+		a := strings.ToLower(m[1])
+		a = regexp.MustCompile(`[^\p{L}\p{N} -]`).ReplaceAllString(a, "")
+		all = append(all, strings.ReplaceAll(a, " ", "-"))
+	}
+	return all
+}
