@@ -30,6 +30,14 @@ import (
 // shutdownTimeout is how long running work may take to end; the pod's grace period (30 s) is longer.
 const shutdownTimeout = 20 * time.Second
 
+// While a leader is dead and its lease is not, nothing expires: the lease is as short as an API server that is slow now
+// and then allows.
+const (
+	leaseDuration = 10 * time.Second
+	renewDeadline = 7 * time.Second
+	retryPeriod   = 2 * time.Second
+)
+
 type options struct {
 	kubeconfig              string
 	aws                     string
@@ -114,7 +122,7 @@ func run(ctx context.Context, o *options) error {
 }
 
 func (o *options) manager() ctrl.Options {
-	timeout := shutdownTimeout
+	timeout, lease, renew, retry := shutdownTimeout, leaseDuration, renewDeadline, retryPeriod
 	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
 	if o.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
@@ -126,6 +134,9 @@ func (o *options) manager() ctrl.Options {
 		LeaderElectionID:              controller.Name + ".hera.dev",
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &lease,
+		RenewDeadline:                 &renew,
+		RetryPeriod:                   &retry,
 		GracefulShutdownTimeout:       &timeout,
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -48,6 +50,18 @@ func Options(o ctrl.Options) ctrl.Options {
 func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock) error {
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("adding indexes to the cache: %w", err)
+	}
+	// Every informer exists before the manager starts: it is ready only when all have synced, and a process that becomes
+	// the leader has nothing left to read.
+	namespaces := &metav1.PartialObjectMetadata{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	for _, o := range []client.Object{
+		&v1alpha1.AccessRole{}, &v1alpha1.ProdAccessGrant{}, &v1alpha1.AccessApproval{},
+		&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &rbacv1.RoleBinding{}, namespaces,
+	} {
+		if _, err := mgr.GetCache().GetInformer(ctx, o, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("preparing to watch %T: %w", o, err)
+		}
 	}
 	var memberships *membership.Engine
 	if api != nil {

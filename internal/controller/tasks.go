@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 )
 
 // Widths of the lanes in which slow calls run. Removals have a lane of their own, and a wide one, so that they never
@@ -18,6 +19,8 @@ const (
 	removingLane = 64
 	// taskTimeout bounds one task: a few calls, each tried a few times.
 	taskTimeout = 45 * time.Second
+	// drainTimeout bounds how long the end of the operator waits for tasks that run.
+	drainTimeout = 10 * time.Second
 )
 
 // tasks runs calls that may be slow, such as those to AWS, beside the reconcile workers: one at a time for each object,
@@ -25,7 +28,10 @@ const (
 // Safe for concurrent use.
 type tasks struct {
 	wake               func(name string)
+	clock              clock.Clock
 	granting, removing chan struct{}
+
+	running sync.WaitGroup
 
 	mu    sync.Mutex
 	base  context.Context //nolint:containedctx // tasks outlive the reconcile that begins them, and end with the manager
@@ -42,19 +48,38 @@ type task struct {
 func newTasks(wake func(name string)) *tasks {
 	return &tasks{
 		wake:     wake,
+		clock:    clock.RealClock{},
 		granting: make(chan struct{}, grantingLane),
 		removing: make(chan struct{}, removingLane),
 		known:    map[types.UID]*task{},
 	}
 }
 
-// Start implements manager.Runnable: it lends the tasks the lifetime of the manager.
+// Start implements manager.Runnable: it lends the tasks the lifetime of the manager, and lets those that run at its end
+// come to their end, for a while: a call that is cut off may have had its effect.
 func (t *tasks) Start(ctx context.Context) error {
-	t.mu.Lock()
-	t.base = ctx
-	t.mu.Unlock()
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	t.setBase(base)
 	<-ctx.Done()
+	t.setBase(nil)
+	ended := make(chan struct{})
+	go func() {
+		t.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-t.clock.After(drainTimeout):
+	}
 	return nil
+}
+
+// setBase says what new tasks live on; nil begins none.
+func (t *tasks) setBase(ctx context.Context) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.base = ctx
 }
 
 // take hands over the finished task of an object, nil if there is none. A result that the reconcile which takes it has
@@ -87,7 +112,9 @@ func (t *tasks) begin(uid types.UID, name, kind string, lane chan struct{}, work
 	ctx, cancel := context.WithTimeout(t.base, taskTimeout)
 	k := &task{kind: kind, cancel: cancel}
 	t.known[uid] = k
+	t.running.Add(1)
 	go func() {
+		defer t.running.Done()
 		defer cancel()
 		// Called off while it waits, the work finds that out by its first call.
 		select {
