@@ -148,5 +148,10 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, errors.New("this is not a pod, so --kubeconfig or $KUBECONFIG must name a kubeconfig")
 	}
+	if err == nil {
+		// The API server protects itself by priority and fairness; a limit of the client's own would make a thousand
+		// removals wait for each other.
+		cfg.QPS = -1
+	}
 	return cfg, err
 }

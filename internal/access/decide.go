@@ -115,7 +115,7 @@ func no(o Obstacle) Answer { return Answer{Reason: o.Reason, Message: o.Message}
 // deletion and the deadline come before everything that can be unknown (I2), and only then come role, approvals and
 // person.
 func Decide(f Facts, now time.Time) Decision {
-	c := &decider{Facts: f, now: now, prior: StateOf(f.Grant), deadline: Deadline(f.Grant)}
+	c := &decider{Facts: f, now: now, prior: StateOf(f.Grant), deadline: Deadline(f.Grant), spec: SpecDigest(&f.Grant.Spec)}
 	d := c.decide()
 	switch {
 	case Terminal(d.State):
@@ -133,9 +133,12 @@ type decider struct {
 	now      time.Time
 	prior    string
 	deadline time.Time
-	// For a grant that has not been active yet: what became of its approvals, and what they have to name.
-	tally          tally
-	approvalDigest string
+	// spec is the grant's SpecDigest.
+	spec string
+	// question is what is asked of approvers, and tally what became of their answers, for a grant that has not been
+	// active yet.
+	question question
+	tally    tally
 }
 
 func (c *decider) decide() Decision {
@@ -159,7 +162,7 @@ func (c *decider) decide() Decision {
 func (c *decider) keep(state, cause string) Decision {
 	s := c.Grant.Status.DeepCopy()
 	d := Decision{State: state, Cause: cause, AWS: s.AWS, Kubernetes: s.Kubernetes,
-		SpecDigest: SpecDigest(&c.Grant.Spec), ApprovalDigest: s.ApprovalDigest, Approvals: s.Approvals}
+		SpecDigest: c.spec, ApprovalDigest: s.ApprovalDigest, Approvals: s.Approvals}
 	if a := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionActive); a != nil {
 		d.Message = a.Message
 	}
@@ -176,9 +179,10 @@ func (c *decider) withdraw(d *Decision) {
 	}
 }
 
-// identify asks AWS about the person; the state stays as it is meanwhile.
-func identify(d Decision) Decision {
-	d.Effect = EffectIdentify
+// identify asks AWS about the person; the state stays as it is meanwhile. What was just seen to be gone is stored first:
+// the answer may come to somebody who knows only what is stored, and who would look for it again, and so for ever.
+func (c *decider) identify(d Decision) Decision {
+	d.Effect, d.Record = EffectIdentify, d.Record || c.Done
 	return d
 }
 
@@ -238,8 +242,8 @@ func (c *decider) eligible() Answer {
 		p = nil
 	}
 	user := kubernetesUser(c.Grant.Spec.Subject, p)
-	// What was bound, or is being bound, is what has to be the person's.
-	if c.prior == v1alpha1.StateGranting || s.ActivatedAt != nil {
+	if begun := c.prior == v1alpha1.StateGranting || s.ActivatedAt != nil; begun && s.Kubernetes.User != "" {
+		// Who is bound, or is being bound, is who has to be the person still.
 		user = s.Kubernetes.User
 	}
 	if o := identity(c.Grant.Spec.Subject, user, s.AWS.UserID, p); o.Reason != "" {

@@ -1,8 +1,6 @@
 // Copyright 2026 The prod-access-operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package access decides. It is pure and total: given an object, its role, its approvals, what is known about the
-// person and the time, it says what the state is, what has to be done next and when to look again. It performs nothing.
 package access
 
 import (

@@ -5,6 +5,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -35,12 +36,28 @@ func (c *decider) over() Decision {
 	return d
 }
 
-// held says whether the grant ever called for anything.
+// held says whether there was anything to take away.
 func held(d *Decision) bool { return len(d.AWS.Groups)+len(d.Kubernetes.Bindings) > 0 }
+
+// ended carries over what is stored, but for what was gone before the end came: it is not looked for once more, because
+// what is there now is somebody else's (invariant I9).
+func (c *decider) ended(outcome, cause string) Decision {
+	d := c.keep(outcome, cause)
+	if c.prior == v1alpha1.StateRevoking || c.Done {
+		return d
+	}
+	d.AWS.Groups = slices.DeleteFunc(d.AWS.Groups, func(m v1alpha1.GroupMembership) bool {
+		return !possible(c.prior, m.Intended, m.Observed)
+	})
+	d.Kubernetes.Bindings = slices.DeleteFunc(d.Kubernetes.Bindings, func(b v1alpha1.GrantBinding) bool {
+		return !possible(c.prior, b.Intended, b.Observed)
+	})
+	return d
+}
 
 // end takes everything away for good.
 func (c *decider) end(outcome, cause string) Decision {
-	d := c.keep(outcome, cause)
+	d := c.ended(outcome, cause)
 	c.withdraw(&d)
 	d.Message = c.endMessage(cause)
 	switch {

@@ -55,7 +55,7 @@ func (c *decider) comeBack(d Decision) Decision {
 		return c.suspend(d, Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("access stays away until the role %s is ready: %s", r.Name, r.NotReady)}, Answer{})
 	}
 	if c.AWS && c.Person == nil {
-		return identify(d)
+		return c.identify(d)
 	}
 	var groups []v1alpha1.IAMGroupName
 	for _, m := range d.AWS.Groups {

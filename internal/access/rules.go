@@ -31,64 +31,95 @@ var (
 		"pods/exec", "pods/attach", "pods/portforward", "pods/proxy",
 		"services/proxy", "nodes/log",
 	}
+
+	// Who writes one of these in certificates.k8s.io makes certificates that the cluster trusts.
+	signing = []string{"certificatesigningrequests/approval", "certificatesigningrequests/status", "signers"}
 )
 
-// ForbiddenRule looks for a rule that no role may hold, or, for a ReadOnly role, that is more than reading. It returns
-// a sentence that names the first such rule, or "".
+// ForbiddenRule looks for a rule that no role may hold, or, for any role that is not ReadWrite, that is more than
+// reading. It returns a sentence that names the first such rule, or "".
 func ForbiddenRule(rules []rbacv1.PolicyRule, level v1alpha1.AccessLevel) string {
+	checks := []func(rbacv1.PolicyRule) string{holdsWildcard, empowers, writesGuarded, handsOut}
+	if level != v1alpha1.AccessReadWrite {
+		checks = append(checks, reachesBeyondReading, writesAnything)
+	}
 	for _, r := range rules {
-		if why := forbidden(r, level); why != "" {
-			return fmt.Sprintf("the rule %s %s", printRule(r), why)
+		for _, check := range checks {
+			if why := check(r); why != "" {
+				return fmt.Sprintf("the rule %s %s", printRule(r), why)
+			}
 		}
 	}
 	return ""
 }
 
-func forbidden(r rbacv1.PolicyRule, level v1alpha1.AccessLevel) string {
+func holdsWildcard(r rbacv1.PolicyRule) string {
+	// "*/scale" is a wildcard as much as "*" is; a URL below a fixed path is not.
+	wild := func(s string) bool { return strings.Contains(s, "*") && (s == "/*" || !strings.HasPrefix(s, "/")) }
 	for _, part := range [][]string{r.Verbs, r.APIGroups, r.Resources, r.NonResourceURLs} {
-		for _, s := range part {
-			// "*/scale" and "/healthz/*" are wildcards as much as "*" is; a URL below a fixed path is not.
-			if strings.Contains(s, "*") && (s == "*" || s == "/*" || !strings.HasPrefix(s, "/")) {
-				return "holds a wildcard; list what is meant instead"
-			}
+		if slices.ContainsFunc(part, wild) {
+			return "holds a wildcard; list what is meant instead"
 		}
 	}
+	return ""
+}
+
+func empowers(r rbacv1.PolicyRule) string {
 	for _, v := range r.Verbs {
 		if strings.HasPrefix(v, "impersonate") || v == "escalate" || v == "bind" {
 			return fmt.Sprintf("holds the verb %s, which lets its holder become or empower somebody else", v)
 		}
 	}
-	writes := slices.ContainsFunc(r.Verbs, func(v string) bool { return !slices.Contains(readVerbs, v) })
+	return ""
+}
+
+func writes(r rbacv1.PolicyRule) bool {
+	return slices.ContainsFunc(r.Verbs, func(v string) bool { return !slices.Contains(readVerbs, v) })
+}
+
+func writesGuarded(r rbacv1.PolicyRule) string {
 	for _, g := range r.APIGroups {
-		if writes && slices.Contains(guardedGroups, g) {
+		if slices.Contains(guardedGroups, g) && writes(r) {
 			return fmt.Sprintf("writes in the API group %s, which decides who has access", g)
 		}
-		for _, res := range r.Resources {
-			if why := forbiddenResource(g, res, writes); why != "" {
-				return why
-			}
-			if level == v1alpha1.AccessReadOnly && g == "" && slices.Contains(notReadOnly, res) {
-				return fmt.Sprintf("reaches %s, which is more than reading", res)
-			}
+	}
+	return ""
+}
+
+// handsOut says how a rule reaches identities, or the pods of a node.
+func handsOut(r rbacv1.PolicyRule) string {
+	if slices.Contains(r.APIGroups, "") {
+		switch {
+		case slices.Contains(r.Resources, "serviceaccounts/token"):
+			return "hands out tokens of service accounts"
+		case slices.Contains(r.Resources, "nodes/proxy"):
+			return "reaches every pod of a node through nodes/proxy"
 		}
 	}
-	if level == v1alpha1.AccessReadOnly && writes {
+	if slices.Contains(r.APIGroups, "certificates.k8s.io") && writes(r) && containsAny(r.Resources, signing) {
+		return "approves or signs certificates, and with them identities"
+	}
+	return ""
+}
+
+func reachesBeyondReading(r rbacv1.PolicyRule) string {
+	for _, res := range r.Resources {
+		if slices.Contains(r.APIGroups, "") && slices.Contains(notReadOnly, res) {
+			return fmt.Sprintf("reaches %s, which is more than reading", res)
+		}
+	}
+	return ""
+}
+
+func writesAnything(r rbacv1.PolicyRule) string {
+	if writes(r) {
 		return "has a verb other than get, list and watch, in a role that is ReadOnly"
 	}
 	return ""
 }
 
-func forbiddenResource(group, resource string, writes bool) string {
-	switch {
-	case group == "" && resource == "serviceaccounts/token":
-		return "hands out tokens of service accounts"
-	case group == "" && resource == "nodes/proxy":
-		return "reaches every pod of a node through nodes/proxy"
-	case group == "certificates.k8s.io" && writes &&
-		(resource == "certificatesigningrequests/approval" || resource == "certificatesigningrequests/status" || resource == "signers"):
-		return "approves or signs certificates, and with them identities"
-	}
-	return ""
+func containsAny(have, want []string) bool {
+	return slices.ContainsFunc(have, func(s string) bool { return slices.Contains(want, s) })
 }
 
 // printRule writes a rule the way people write it, cut to what fits into a condition message.
@@ -134,25 +165,24 @@ func remarkable(s string) int {
 // RulesHash identifies effective rules by what they allow, not by how they are written: the same permissions spread
 // over other rules, in another order or aggregated from other roles, have the same hash.
 func RulesHash(rules []rbacv1.PolicyRule) string {
-	var atoms []string
+	var atoms [][]string
 	for _, r := range rules {
-		names := r.ResourceNames
-		if len(names) == 0 {
-			names = []string{""}
-		}
 		for _, v := range r.Verbs {
 			for _, u := range r.NonResourceURLs {
-				atoms = append(atoms, strings.Join([]string{"url", v, u}, "\x00"))
+				atoms = append(atoms, []string{v, u})
 			}
 			for _, g := range r.APIGroups {
 				for _, res := range r.Resources {
-					for _, n := range names {
-						atoms = append(atoms, strings.Join([]string{"res", v, g, res, n}, "\x00"))
+					if len(r.ResourceNames) == 0 {
+						atoms = append(atoms, []string{v, g, res})
+					}
+					for _, n := range r.ResourceNames {
+						atoms = append(atoms, []string{v, g, res, n})
 					}
 				}
 			}
 		}
 	}
-	slices.Sort(atoms)
-	return digest(rulesHashVersion, slices.Compact(atoms))
+	slices.SortFunc(atoms, slices.Compare)
+	return digest(rulesHashVersion, slices.CompactFunc(atoms, slices.Equal))
 }

@@ -19,13 +19,10 @@ func (c *decider) waiting() Decision {
 		// A revocation wins before activation as well, and what was taken away is not given back (invariant I5).
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
 	}
-	spec := SpecDigest(&c.Grant.Spec)
-	if c.Role != nil {
-		c.approvalDigest = ApprovalDigest(string(c.Grant.UID), spec, c.Role.MeaningDigest())
-	}
-	c.tally = count(c.Grant, c.Role, c.Person, c.Approvals)
+	c.question = ask(c.Grant, c.spec, c.Role, c.Person)
+	c.tally = c.question.count(c.Approvals)
 	d := c.settle(c.due())
-	d.ApprovalDigest, d.Approvals, d.Approved = c.approvalDigest, c.tally.counted, c.approved()
+	d.ApprovalDigest, d.Approvals, d.Approved = c.question.digest, c.tally.counted, c.approved()
 	return d
 }
 
@@ -43,7 +40,7 @@ func (c *decider) settle(due Decision) Decision {
 		return due
 	}
 	// What is being written is what the approvals were for.
-	if c.prior == v1alpha1.StateGranting && c.Grant.Status.ApprovalDigest == c.approvalDigest {
+	if c.prior == v1alpha1.StateGranting && c.Grant.Status.ApprovalDigest == c.question.digest {
 		switch {
 		case onward:
 			return due
@@ -82,7 +79,7 @@ var obstacles = []string{
 func (c *decider) due() Decision {
 	g, r := c.Grant, c.Role
 	if a := c.tally.rejected; a != nil {
-		d := c.keep(v1alpha1.StateRejected, v1alpha1.ReasonRejected)
+		d := c.ended(v1alpha1.StateRejected, v1alpha1.ReasonRejected)
 		d.Message = fmt.Sprintf("%s rejected it (%s)", a.Spec.Approver, a.Name)
 		if a.Spec.Comment != "" {
 			d.Message += ": " + a.Spec.Comment
@@ -113,7 +110,7 @@ func (c *decider) due() Decision {
 		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, why)})
 	}
 	if c.AWS && c.Person == nil {
-		return identify(c.keep(c.prior, ""))
+		return c.identify(c.keep(c.prior, ""))
 	}
 	o, eligible := c.hurdle(r.groups())
 	if o.Reason != "" {

@@ -59,8 +59,9 @@ const (
 	// reconcileTimeout frees a worker that waits for a watch which has broken off.
 	reconcileTimeout = time.Minute
 	// Bounds of the wait before something that failed is tried again.
-	minBackoff = 200 * time.Millisecond
-	maxBackoff = time.Minute
+	minBackoff       = 200 * time.Millisecond
+	maxBackoff       = time.Minute
+	maxEndingBackoff = 5 * time.Second
 )
 
 // GrantReconciler reconciles ProdAccessGrants.
@@ -73,7 +74,10 @@ type GrantReconciler struct {
 	bindings    *rbac.Engine
 	memberships *membership.Engine // nil with --aws=disabled
 	tasks       *tasks
-	backoff     workqueue.TypedRateLimiter[types.UID]
+	alarms      *alarms
+	// Waits before something that failed is tried again: what has to end is tried again soon, however long something
+	// else has been failing before.
+	backoff, endingBackoff workqueue.TypedRateLimiter[types.UID]
 	// unbound holds the Kubernetes side of grants whose bindings are verified gone while the AWS side is still being
 	// removed, by UID.
 	unbound sync.Map
@@ -85,8 +89,9 @@ type GrantReconciler struct {
 func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine) *GrantReconciler {
 	return &GrantReconciler{
 		client: c, live: live, clock: clock, recorder: rec, roles: roles, memberships: memberships,
-		bindings: rbac.New(c, live),
-		backoff:  workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxBackoff),
+		bindings:      rbac.New(c, live),
+		backoff:       workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxBackoff),
+		endingBackoff: workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxEndingBackoff),
 	}
 }
 
@@ -94,6 +99,7 @@ func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec re
 func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	wake := &waker{}
 	r.tasks = newTasks(wake.wake)
+	r.alarms = newAlarms(r.clock, func(name string) { wake.wake(name, priorityRemoval) })
 	if err := mgr.Add(r.tasks); err != nil {
 		return fmt.Errorf("adding the task runner: %w", err)
 	}
@@ -109,8 +115,8 @@ func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.AccessRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfRole)).
 		// The status of the role follows a ClusterRole only a moment later, and not at all if that changed back meanwhile.
 		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfClusterRole), builder.WithPredicates(notInitial())).
-		Watches(&rbacv1.ClusterRoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
-		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notCreated())).
+		Watches(&rbacv1.ClusterRoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notInitial())).
+		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notInitial())).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfNamespace), builder.WithPredicates(onlyCreated())).
 		WatchesRawSource(source.Func(wake.start)).
 		Complete(r)
@@ -129,11 +135,11 @@ func (w *waker) start(_ context.Context, q workqueue.TypedRateLimitingInterface[
 	return nil
 }
 
-func (w *waker) wake(name string) {
+func (w *waker) wake(name string, priority int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.queue != nil {
-		enqueue(w.queue, name, priorityRemoval)
+		enqueue(w.queue, name, priority)
 	}
 }
 
@@ -151,6 +157,9 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			g, ok := e.Object.(*v1alpha1.ProdAccessGrant)
+			if ok {
+				r.alarms.set(g)
+			}
 			priority := priorityOrdinary
 			switch {
 			case ok && access.MayExist(g) && (g.DeletionTimestamp != nil || !r.clock.Now().Before(access.Deadline(g))):
@@ -167,11 +176,10 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 			}
 			enqueue(q, e.ObjectNew.GetName(), priority)
 		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			r.alarms.stop(e.Object.GetUID())
+		},
 	}
-}
-
-func notCreated() predicate.Predicate {
-	return predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
 }
 
 // notInitial leaves out what was there when the operator started: every grant is looked at then in any case.

@@ -60,6 +60,8 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 		if err := p.gather(ctx); err != nil {
 			return p.retry(err), nil
 		}
+	} else if access.Terminal(access.StateOf(p.g)) {
+		p.notice(ctx)
 	}
 	for range maxRounds {
 		d := access.Decide(p.facts, p.now)
@@ -86,6 +88,15 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 	return p.retry(fmt.Errorf("no settled decision after %d rounds", maxRounds)), nil
 }
 
+// notice finds bindings of a grant that has ended: a write of a process that was paused may come true at any time.
+func (p *pass) notice(ctx context.Context) {
+	for i := range p.g.Status.Kubernetes.Bindings {
+		if b := &p.g.Status.Kubernetes.Bindings[i]; p.bindings.Seen(ctx, p.g, *b) {
+			b.UID, b.Observed = "", true
+		}
+	}
+}
+
 // identified is what AWS said about a person, and when.
 type identified struct {
 	person *access.Person
@@ -109,7 +120,7 @@ func (p *pass) gather(ctx context.Context) error {
 	}
 	var err error
 	// What a live grant loses by a role is known at once; what a waiting one may gain waits for the look at the role.
-	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil && (!errors.Is(err, errNotLookedAt) || !access.MayExist(p.g)) {
+	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil && (!errors.Is(err, errNotLookedAt) || p.g.Status.ActivatedAt == nil) {
 		return err
 	}
 	var approvals v1alpha1.AccessApprovalList
@@ -154,6 +165,7 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 	case access.EffectRelease:
 		p.tasks.forget(p.g.UID)
 		p.backoff.Forget(p.g.UID)
+		p.endingBackoff.Forget(p.g.UID)
 		if controllerutil.ContainsFinalizer(p.g, v1alpha1.Finalizer) {
 			return false, false, p.setFinalizer(ctx, controllerutil.RemoveFinalizer)
 		}
@@ -170,7 +182,7 @@ func (p *pass) identify() (again, inFlight bool, err error) {
 	for _, m := range groups {
 		of = append(of, m.Name)
 	}
-	person, ok := await(p, taskIdentify, p.tasks.granting, func(ctx context.Context) *access.Person {
+	person, ok := await(p, fmt.Sprint(taskIdentify, of), p.tasks.granting, func(ctx context.Context) *access.Person {
 		return p.memberships.Identify(ctx, name, of)
 	})
 	if ok {
@@ -193,7 +205,7 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	}
 	joined := true
 	if len(groups) > 0 {
-		outcomes, ok := await(p, taskSettle, p.tasks.granting, p.settle(groups, settleRecorded))
+		outcomes, ok := await(p, about(taskSettle, groups), p.tasks.granting, p.settle(groups, settleRecorded))
 		if !ok {
 			return false, true, nil
 		}
@@ -211,8 +223,13 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	case p.facts.Obstacle.Reason != "":
 		return true, false, nil
 	}
-	p.facts.Done = !p.failed
+	p.facts.Done = joined && !p.failed
 	return p.facts.Done, false, nil
+}
+
+// about tells tasks of one kind apart by what they ask: the answer to another question is no answer.
+func about(kind string, groups []v1alpha1.GroupMembership) string {
+	return fmt.Sprint(kind, groups)
 }
 
 // remove takes everything away: both sides side by side, and neither is stopped by the other's failure.
@@ -226,7 +243,7 @@ func (p *pass) remove(ctx context.Context) (inFlight bool) {
 	var outcomes []settled
 	left := true
 	if len(groups) > 0 {
-		outcomes, left = await(p, taskRemove, p.tasks.removing, p.settle(groups, settleOurs))
+		outcomes, left = await(p, about(taskRemove, groups), p.tasks.removing, p.settle(groups, settleOurs))
 	}
 	if gone, ok := p.unbound.LoadAndDelete(p.g.UID); ok {
 		p.g.Status.Kubernetes.Bindings = gone.([]v1alpha1.GrantBinding) //nolint:forcetypeassert // stored below
@@ -312,10 +329,12 @@ func (p *pass) merge(outcomes []settled) bool {
 			if m.Name != o.group {
 				continue
 			}
-			m.Observed = o.Present
-			if o.Covered && !m.Intended {
+			switch {
+			case o.Covered && !m.Intended:
 				// Another live grant covers it: it is that one's from now on, with all that may be wrong with it.
 				m.Observed, o.Obstacle, o.Err = false, access.Obstacle{}, nil
+			case o.Err == nil:
+				m.Observed = o.Present
 			}
 			joined = joined && (m.Observed || !m.Intended)
 		}
@@ -331,6 +350,9 @@ func (p *pass) merge(outcomes []settled) bool {
 
 // bind makes the intended bindings exist.
 func (p *pass) bind(ctx context.Context) {
+	// A write that is still being tried when the deadline passes must not succeed after it.
+	ctx, cancel := context.WithTimeout(ctx, access.Deadline(p.g).Sub(p.clock.Now()))
+	defer cancel()
 	p.eachBinding(func(b v1alpha1.GrantBinding) bool { return b.Intended }, func(b v1alpha1.GrantBinding) rbac.Outcome {
 		return p.bindings.Ensure(ctx, p.g, b)
 	}, func(b *v1alpha1.GrantBinding, o rbac.Outcome) {
@@ -404,6 +426,7 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 		return p.retry(nil), nil
 	}
 	p.backoff.Forget(p.g.UID)
+	p.endingBackoff.Forget(p.g.UID)
 	if d.State != v1alpha1.StateGranting {
 		p.people.Delete(p.g.UID)
 	}
@@ -417,11 +440,14 @@ func (p *pass) write(ctx context.Context) error {
 	if equality.Semantic.DeepEqual(p.stored.Status, p.g.Status) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
 	err := p.client.Status().Patch(ctx, p.g, client.MergeFromWithOptions(p.stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
 	if err != nil {
 		return err
 	}
 	p.stored = p.g.DeepCopy()
+	p.alarms.set(p.g)
 	if before != after {
 		c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionActive)
 		p.log.Info("state changed", "from", before, "to", after, "message", c.Message)
@@ -445,9 +471,13 @@ func (p *pass) setFinalizer(ctx context.Context, change func(client.Object, stri
 	return nil
 }
 
-// retry looks again after a growing wait, and at the deadline at the latest.
+// retry looks again after a growing wait.
 func (p *pass) retry(err error) ctrl.Result {
-	wait := p.backoff.When(p.g.UID)
+	backoff := p.backoff
+	if p.ending() {
+		backoff = p.endingBackoff
+	}
+	wait := backoff.When(p.g.UID)
 	if err != nil && !apierrors.IsConflict(err) && !errors.Is(err, errNotLookedAt) {
 		p.log.Error(err, "will be tried again", "after", wait)
 	}
@@ -466,14 +496,10 @@ func (p *pass) wakeAt(d *access.Decision) ctrl.Result {
 	return p.after(min(d.RecheckAfter, d.WakeAt.Sub(p.now)))
 }
 
-// after asks for another reconcile, no later than the deadline of a grant that has not ended. The wait counts from when
-// the time was read, not from now.
+// after asks for another reconcile. The wait counts from when the time was read, not from now.
 func (p *pass) after(wait time.Duration) ctrl.Result {
 	priority := priorityOrdinary
-	if left := access.Deadline(p.g).Sub(p.now); left > 0 && left <= wait {
-		wait, priority = left, priorityRemoval
-	}
-	if access.MayExist(p.g) && p.ending() {
+	if p.ending() && access.MayExist(p.g) {
 		priority = priorityRemoval
 	}
 	wait -= p.clock.Now().Sub(p.now)
@@ -481,12 +507,12 @@ func (p *pass) after(wait time.Duration) ctrl.Result {
 }
 
 // await returns the result of a task of this kind, or begins it and reports false: the grant is woken when it is done.
-func await[R any](p *pass, kind string, lane chan struct{}, work func(context.Context) R) (result R, ok bool) {
+func await[R any](p *pass, kind string, in *lane, work func(context.Context) R) (result R, ok bool) {
 	if p.ready != nil && p.ready.kind == kind {
 		result, ok = p.ready.result.(R)
 		p.ready = nil
 		return result, ok
 	}
-	p.tasks.begin(p.g.UID, p.g.Name, kind, lane, func(ctx context.Context) any { return work(ctx) })
+	p.tasks.begin(p.g.UID, p.g.Name, kind, in, func(ctx context.Context) any { return work(ctx) })
 	return result, false
 }

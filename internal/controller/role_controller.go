@@ -22,6 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
@@ -40,6 +41,8 @@ import (
 const (
 	// groupsEvery is how often the groups of a role are read from AWS, give or take a tenth.
 	groupsEvery = 5 * time.Minute
+	// roleWorkers is how many roles are looked at side by side, so that one whose groups AWS is slow about delays no other.
+	roleWorkers = 4
 	// maxStrangers bounds how many strangers of a group are named.
 	maxStrangers = 100
 )
@@ -162,6 +165,7 @@ func (r *RoleReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("accessrole").
 		For(&v1alpha1.AccessRole{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toRoles)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: roleWorkers}).
 		Complete(r)
 }
 

@@ -27,9 +27,9 @@ const (
 // whose reconcile is woken when it is done. What is in flight is not stored anywhere: after a restart it is begun anew.
 // Safe for concurrent use.
 type tasks struct {
-	wake               func(name string)
+	wake               func(name string, priority int)
 	clock              clock.Clock
-	granting, removing chan struct{}
+	granting, removing *lane
 
 	running sync.WaitGroup
 
@@ -45,12 +45,18 @@ type task struct {
 	result any
 }
 
-func newTasks(wake func(name string)) *tasks {
+// lane is how many tasks of a sort run side by side, and how urgent what comes of them is.
+type lane struct {
+	slots    chan struct{}
+	priority int
+}
+
+func newTasks(wake func(name string, priority int)) *tasks {
 	return &tasks{
 		wake:     wake,
 		clock:    clock.RealClock{},
-		granting: make(chan struct{}, grantingLane),
-		removing: make(chan struct{}, removingLane),
+		granting: &lane{make(chan struct{}, grantingLane), priorityOrdinary},
+		removing: &lane{make(chan struct{}, removingLane), priorityRemoval},
 		known:    map[types.UID]*task{},
 	}
 }
@@ -97,7 +103,7 @@ func (t *tasks) take(uid types.UID) *task {
 
 // begin starts a task, unless one of its kind runs already; one of another kind is called off, and its end wakes the
 // object, which then begins this one.
-func (t *tasks) begin(uid types.UID, name, kind string, lane chan struct{}, work func(context.Context) any) {
+func (t *tasks) begin(uid types.UID, name, kind string, in *lane, work func(context.Context) any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if k := t.known[uid]; k != nil && !k.done {
@@ -109,7 +115,7 @@ func (t *tasks) begin(uid types.UID, name, kind string, lane chan struct{}, work
 	if t.base == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.base, taskTimeout)
+	ctx, cancel := context.WithCancel(t.base)
 	k := &task{kind: kind, cancel: cancel}
 	t.known[uid] = k
 	t.running.Add(1)
@@ -118,15 +124,17 @@ func (t *tasks) begin(uid types.UID, name, kind string, lane chan struct{}, work
 		defer cancel()
 		// Called off while it waits, the work finds that out by its first call.
 		select {
-		case lane <- struct{}{}:
-			defer func() { <-lane }()
+		case in.slots <- struct{}{}:
+			defer func() { <-in.slots }()
 		case <-ctx.Done():
 		}
-		result := work(ctx)
+		working, cancel := context.WithTimeout(ctx, taskTimeout)
+		defer cancel()
+		result := work(working)
 		t.mu.Lock()
 		k.done, k.result = true, result
 		t.mu.Unlock()
-		t.wake(name)
+		t.wake(name, in.priority)
 	}()
 }
 

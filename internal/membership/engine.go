@@ -70,7 +70,10 @@ func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IA
 	}
 	p.MFA = len(devices.MFADevices) > 0
 
-	unlock := e.people.lock(p.UserID)
+	unlock, err := e.people.lock(ctx, p.UserID)
+	if err != nil {
+		return nil, err
+	}
 	defer unlock()
 	if p.Memberships, err = e.memberships(ctx, p.Name); err != nil {
 		return nil, err
@@ -114,7 +117,7 @@ type Member struct{ UserID, Name string }
 
 // Outcome says what became of one membership.
 type Outcome struct {
-	// Present says that AWS showed the membership.
+	// Present says that AWS showed the membership, or did not show that it is gone.
 	Present bool
 	// Covered says that a live grant calls for it.
 	Covered bool
@@ -124,15 +127,22 @@ type Outcome struct {
 	Err error
 }
 
+// unknown is the outcome when nothing was learnt about a membership.
+func unknown(err error) Outcome { return Outcome{Present: true, Err: err} }
+
 // Settle makes one membership what the live grants of the person call for, and reads it back. ours says that the
 // caller has it on record that a membership in the group may be of our making; without a record in any grant a
 // membership is somebody else's and stays. Three or four calls, and one more for each further page.
 func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) Outcome {
-	unlock := e.people.lock(m.UserID)
+	unlock, err := e.people.lock(ctx, m.UserID)
+	if err != nil {
+		return unknown(err)
+	}
 	defer unlock()
 	grants, err := e.grants.OfPerson(ctx, m.UserID)
 	if err != nil {
-		return Outcome{Err: err}
+		// Not having looked is not having seen it gone.
+		return unknown(err)
 	}
 	now := e.clock.Now()
 	until, covered := coveredUntil(grants, group, now)
@@ -151,25 +161,29 @@ func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) 
 // Verify looks once more that a membership which no live grant covers is gone, and removes it if it is not: a write that
 // was on its way when it was removed may have brought it back. Two calls when all is well.
 func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
-	unlock := e.people.lock(m.UserID)
+	unlock, err := e.people.lock(ctx, m.UserID)
+	if err != nil {
+		return unknown(err)
+	}
 	defer unlock()
 	grants, err := e.grants.OfPerson(ctx, m.UserID)
 	if err != nil {
-		return Outcome{Err: err}
+		// Not having looked is not having seen it gone.
+		return unknown(err)
 	}
 	if _, covered := coveredUntil(grants, group, e.clock.Now()); covered {
 		return Outcome{Covered: true}
 	}
 	name, err := e.presentName(ctx, m, group)
 	if err != nil {
-		return Outcome{Present: true, Err: say(err)}
+		return unknown(say(err))
 	}
 	if name == "" {
 		return Outcome{}
 	}
 	groups, err := e.memberships(ctx, name)
 	if err != nil && !aws.IsNotFound(err) {
-		return Outcome{Present: true, Err: say(err)}
+		return unknown(say(err))
 	}
 	if !contains(groups, group) {
 		return Outcome{}
@@ -206,7 +220,10 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 			"covers it, and it is not given back: delete the grants that cover it, and create another", name, group)}
 		return o
 	}
-	_, err = e.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
+	// Bounded as a whole: whoever verifies an end later counts on no write being on its way for longer.
+	adding, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	_, err = e.iam.AddUserToGroup(adding, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
 	switch {
 	case aws.IsQuota(err):
 		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonQuotaExceeded, Message: fmt.Sprintf("%s cannot join the IAM group %s: %s; ask the AWS administrator",

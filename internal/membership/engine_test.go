@@ -5,6 +5,7 @@ package membership_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"slices"
@@ -36,6 +37,8 @@ type world struct {
 
 	mu     sync.Mutex
 	grants []v1alpha1.ProdAccessGrant
+	// blind makes the look at the grants fail.
+	blind error
 }
 
 type atOnce struct{}
@@ -66,6 +69,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) OfPerson(_ context.Context, userID string) ([]v1alpha1.ProdAccessGrant, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.blind != nil {
+		return nil, w.blind
+	}
 	var of []v1alpha1.ProdAccessGrant
 	for _, g := range w.grants {
 		if g.Status.AWS.UserID == userID {
@@ -338,6 +344,55 @@ func TestFaultsNeverLie(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Not having looked is not having seen it gone.
+func TestI2UnknownIsNotGone(t *testing.T) {
+	for name, look := range map[string]func(*world) membership.Outcome{
+		"settle": func(w *world) membership.Outcome { return w.engine.Settle(t.Context(), w.alice(), group, true) },
+		"verify": func(w *world) membership.Outcome { return w.engine.Verify(t.Context(), w.alice(), group) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.AddMember(group, "alice")
+			w.record(v1alpha1.StateRevoking, time.Hour, false, true)
+			w.blind = errors.New("the watch has broken off")
+			if o := look(w); !o.Present || o.Err == nil {
+				t.Errorf("without a look at the grants the membership is said to be gone: %+v", o)
+			}
+			w.blind = nil
+			if o := look(w); o.Present || o.Err != nil || w.IsMember(group, "alice") {
+				t.Errorf("with one it stays: %+v", o)
+			}
+		})
+	}
+}
+
+// Calls about one person are made in turn, and who waits for the turn gives up with the context.
+func TestTurnsEndWithTheContext(t *testing.T) {
+	w := newWorld(t)
+	w.record(v1alpha1.StateGranting, time.Hour, true, false)
+	hanging := make(chan struct{})
+	w.OnWrite(func(c fake.Call) error {
+		if c.Op == "AddUserToGroup" {
+			close(hanging)
+			<-t.Context().Done()
+		}
+		return nil
+	}, nil)
+	first, cancel := context.WithCancel(t.Context())
+	done := make(chan membership.Outcome, 1)
+	go func() { done <- w.engine.Settle(first, w.alice(), group, false) }()
+	<-hanging
+	brief, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	if o := w.engine.Settle(brief, w.alice(), group, true); !o.Present || o.Err == nil {
+		t.Errorf("out of turn: %+v", o)
+	}
+	cancel()
+	if o := <-done; o.Err == nil {
+		t.Errorf("called off: %+v", o)
 	}
 }
 

@@ -4,11 +4,15 @@
 package membership
 
 import (
+	"context"
 	"errors"
 	"sync"
 
 	"github.com/hera-platform/prod-access-operator/internal/aws"
 )
+
+// errBusy is the end of a wait for one's turn.
+var errBusy = errors.New("other calls about the same person took too long")
 
 // errIncomplete is an answer of AWS that lacks what it always has, such as one cut on its way.
 var errIncomplete = errors.New("AWS answered, but the answer is incomplete")
@@ -34,33 +38,39 @@ func explain(err error) string {
 // keyedMutex is a mutex for each key, kept only while somebody holds or awaits it.
 type keyedMutex struct {
 	mu   sync.Mutex
-	held map[string]*waiters
+	held map[string]*turn
 }
 
-type waiters struct {
-	sync.Mutex
-	n int
+type turn struct {
+	taken chan struct{}
+	users int
 }
 
-func (k *keyedMutex) lock(key string) (unlock func()) {
+// lock waits for its turn, or for the end of the context.
+func (k *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err error) {
 	k.mu.Lock()
 	if k.held == nil {
-		k.held = map[string]*waiters{}
+		k.held = map[string]*turn{}
 	}
-	w := k.held[key]
-	if w == nil {
-		w = &waiters{}
-		k.held[key] = w
+	t := k.held[key]
+	if t == nil {
+		t = &turn{taken: make(chan struct{}, 1)}
+		k.held[key] = t
 	}
-	w.n++
+	t.users++
 	k.mu.Unlock()
-	w.Lock()
-	return func() {
-		w.Unlock()
+	leave := func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if w.n--; w.n == 0 {
+		if t.users--; t.users == 0 {
 			delete(k.held, key)
 		}
+	}
+	select {
+	case t.taken <- struct{}{}:
+		return func() { <-t.taken; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, errBusy
 	}
 }

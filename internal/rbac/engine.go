@@ -70,7 +70,9 @@ func (e *Engine) Ensure(ctx context.Context, g *v1alpha1.ProdAccessGrant, b v1al
 		}
 		o.Binding.NamespaceUID = string(ns.UID)
 	}
-	err := e.cached.Create(ctx, want, client.FieldOwner(FieldOwner))
+	writing, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	err := e.cached.Create(writing, want, client.FieldOwner(FieldOwner))
 	switch {
 	case err == nil:
 		o.Binding.UID, o.Binding.Observed = string(want.GetUID()), true
@@ -156,7 +158,9 @@ func (e *Engine) check(ctx context.Context, want client.Object, b v1alpha1.Grant
 		return o
 	}
 	// Applied under its uid: if somebody deletes it at this moment, it is not created again.
-	if err := e.cached.Apply(ctx, applyOf(want, b.UID), client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
+	writing, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	if err := e.cached.Apply(writing, applyOf(want, b.UID), client.FieldOwner(FieldOwner), client.ForceOwnership); err != nil {
 		o.Err = say(err)
 	}
 	return o
@@ -179,8 +183,19 @@ func (e *Engine) vanished(ctx context.Context, o Outcome) Outcome {
 		o.TakenAway = true
 		return o
 	}
-	o.Binding.UID, o.Binding.NamespaceUID, o.Waiting = "", "", true
+	o.Binding.UID, o.Binding.NamespaceUID = "", ""
+	if o.Waiting = ns == nil; ns != nil {
+		// Not at once: were the new binding made before the old one's uid is off the record, a crash in between would
+		// make the new one look like somebody else's.
+		o.Err = fmt.Errorf("the namespace %s was created anew, and is bound anew", o.Binding.Namespace)
+	}
 	return o
+}
+
+// Seen says whether the watch shows a binding that the grant made, whatever its uid.
+func (e *Engine) Seen(ctx context.Context, g *v1alpha1.ProdAccessGrant, b v1alpha1.GrantBinding) bool {
+	have, err := e.get(ctx, e.cached, b)
+	return err == nil && have != nil && metav1.IsControlledBy(have, g)
 }
 
 // Remove deletes a binding of ours and verifies that it is gone. A binding of the same name that is not ours stays.
@@ -201,7 +216,9 @@ func (e *Engine) Remove(ctx context.Context, g *v1alpha1.ProdAccessGrant, b v1al
 		}
 		uid = have.GetUID()
 	}
-	err := e.cached.Delete(ctx, doomed, client.Preconditions{UID: &uid})
+	writing, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	err := e.cached.Delete(writing, doomed, client.Preconditions{UID: &uid})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		o.Err = say(err)
 		return o
