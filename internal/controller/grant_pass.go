@@ -51,6 +51,8 @@ type pass struct {
 	notes status.Notes
 	// failed says that something has to be tried again.
 	failed bool
+	// slow says that a removal was under way before.
+	slow bool
 }
 
 // run decides, carries out, and decides again until nothing is left to do now.
@@ -79,6 +81,8 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 			return p.retry(err), nil
 		case inFlight && p.failed:
 			return p.retry(nil), nil
+		case inFlight && d.Effect == access.EffectRemove:
+			return p.underWay(ctx, &d), nil
 		case inFlight:
 			return p.wakeAt(&d), nil
 		case !again:
@@ -105,6 +109,22 @@ type identified struct {
 
 // identityLasts is how long an activation may go on with what AWS said when it began.
 const identityLasts = 30 * time.Second
+
+// slowAfter is how long a removal may take before people are told that it is under way.
+const slowAfter = 2 * time.Second
+
+// underWay comes back to a removal that takes long, and says so in the status: not before it has begun, and not at all
+// when it is over in a moment.
+func (p *pass) underWay(ctx context.Context, d *access.Decision) ctrl.Result {
+	if p.slow && access.StateOf(p.stored) != d.State {
+		d.AWS, d.Kubernetes = p.g.Status.AWS, p.g.Status.Kubernetes
+		status.Grant(p.g, d, p.notes, p.now)
+		if err := p.write(ctx); err != nil {
+			return p.retry(err)
+		}
+	}
+	return p.after(slowAfter)
+}
 
 func (p *pass) ending() bool {
 	state := access.StateOf(p.g)
@@ -247,6 +267,7 @@ func (p *pass) remove(ctx context.Context) (inFlight bool) {
 	}
 	if gone, ok := p.unbound.LoadAndDelete(p.g.UID); ok {
 		p.g.Status.Kubernetes.Bindings = gone.([]v1alpha1.GrantBinding) //nolint:forcetypeassert // stored below
+		p.slow = true
 	} else {
 		p.unbind(ctx, func(b v1alpha1.GrantBinding) bool { return b.Intended || b.Observed })
 	}

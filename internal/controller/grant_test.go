@@ -693,6 +693,24 @@ func TestDeletedWhileHalfApplied(t *testing.T) {
 	}
 }
 
+// A removal that AWS is slow about is told as such, and what Kubernetes can take away is gone meanwhile.
+func TestSlowRemovalIsTold(t *testing.T) {
+	t.Parallel()
+	user, _ := person("alice")
+	r := role(t, nil)
+	g := granted(t, user, r, expiring(4*time.Second))
+	release := make(chan struct{})
+	slow.Store(user, release)
+	reaches(t, g, v1alpha1.StateRevoking)
+	says(t, g, v1alpha1.ConditionMembershipsSynced, v1alpha1.ReasonRemoving, groupOf(r))
+	if bound(t, g) {
+		t.Error("still bound while AWS is slow")
+	}
+	close(release)
+	reaches(t, g, v1alpha1.StateExpired)
+	nothing(t, g, r)
+}
+
 func TestDeletedWhilePending(t *testing.T) {
 	t.Parallel()
 	user, _ := person("alice")

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ var (
 	kube    client.Client
 	account *fake.IAM
 	serial  atomic.Int64
+	// slow holds back the removals of a person, by name, until a channel is closed.
+	slow sync.Map
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -60,6 +63,12 @@ func run(m *testing.M) int {
 		ctrl.SetLogger(zap.New(zap.WriteTo(discard{})))
 	}
 	account = fake.New(fake.Config{})
+	account.OnWrite(func(c fake.Call) error {
+		if release, ok := slow.Load(c.Params.Get("UserName")); ok && c.Op == "RemoveUserFromGroup" {
+			<-release.(chan struct{}) //nolint:forcetypeassert // nothing else is stored
+		}
+		return nil
+	}, nil)
 	server := httptest.NewServer(account)
 	defer server.Close()
 
