@@ -417,7 +417,9 @@ func TestI1Refusals(t *testing.T) {
 			s.AWS, s.Person, s.Role.Spec.AWS = false, nil, &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{"prod-one"}}
 			s.approveAnew()
 		}, want{cause: v1alpha1.ReasonAWSDisabled, message: "the operator runs with --aws=disabled"}},
-		"an obstacle": {nil, func(s *scene) { s.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonForbidden, Message: "may not bind"} },
+		"an obstacle": {nil, func(s *scene) {
+			s.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonForbidden, Message: "may not bind"}
+		},
 			want{cause: v1alpha1.ReasonForbidden, message: "may not bind"}},
 	}
 	for name, test := range tests {

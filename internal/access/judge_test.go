@@ -93,7 +93,6 @@ func (p *pass) judge(before, after *v1alpha1.ProdAccessGrant, d *access.Decision
 	s := &after.Status
 	r := p.records[after.UID]
 	p.note("%s: %s to %s (%s %s) groups %v bindings %v", after.Name, from, to, d.Cause, d.Effect, s.AWS.Groups, len(s.Kubernetes.Bindings))
-	stat[from+" -> "+to]++
 	if !mayFollow(from, to) || r.terminal != "" && to != r.terminal {
 		p.fail("I3: %s goes from %q to %q", after.Name, from, to)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -25,11 +26,11 @@ type alarms struct {
 
 type alarm struct {
 	at    time.Time
-	timer *time.Timer
+	timer clock.Timer
 }
 
-func newAlarms(clock Clock, ring func(name string)) *alarms {
-	return &alarms{clock: clock, ring: ring, pending: map[types.UID]*alarm{}}
+func newAlarms(now Clock, ring func(name string)) *alarms {
+	return &alarms{clock: now, ring: ring, pending: map[types.UID]*alarm{}}
 }
 
 // set wakes a grant that has not ended at its deadline.
@@ -52,7 +53,7 @@ func (a *alarms) set(g *v1alpha1.ProdAccessGrant) {
 		old.timer.Stop()
 	}
 	name := g.Name
-	a.pending[g.UID] = &alarm{at: at, timer: time.AfterFunc(max(0, at.Sub(a.clock.Now())), func() { a.ring(name) })}
+	a.pending[g.UID] = &alarm{at: at, timer: clock.RealClock{}.AfterFunc(max(0, at.Sub(a.clock.Now())), func() { a.ring(name) })}
 }
 
 // stop forgets a grant.

@@ -33,9 +33,10 @@ type tasks struct {
 
 	running sync.WaitGroup
 
-	mu    sync.Mutex
-	base  context.Context //nolint:containedctx // tasks outlive the reconcile that begins them, and end with the manager
-	known map[types.UID]*task
+	mu        sync.Mutex
+	base      context.Context //nolint:containedctx // tasks outlive the reconcile that begins them, and end with the manager
+	accepting bool
+	known     map[types.UID]*task
 }
 
 type task struct {
@@ -66,9 +67,9 @@ func newTasks(wake func(name string, priority int)) *tasks {
 func (t *tasks) Start(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	t.setBase(base)
+	t.accept(base, true)
 	<-ctx.Done()
-	t.setBase(nil)
+	t.accept(base, false)
 	ended := make(chan struct{})
 	go func() {
 		t.running.Wait()
@@ -81,11 +82,11 @@ func (t *tasks) Start(ctx context.Context) error {
 	return nil
 }
 
-// setBase says what new tasks live on; nil begins none.
-func (t *tasks) setBase(ctx context.Context) {
+// accept says whether tasks are begun, and what they live on.
+func (t *tasks) accept(base context.Context, yes bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.base = ctx
+	t.base, t.accepting = base, yes
 }
 
 // take hands over the finished task of an object, nil if there is none. A result that the reconcile which takes it has
@@ -112,15 +113,13 @@ func (t *tasks) begin(uid types.UID, name, kind string, in *lane, work func(cont
 		}
 		return
 	}
-	if t.base == nil {
+	if !t.accepting {
 		return
 	}
 	ctx, cancel := context.WithCancel(t.base)
 	k := &task{kind: kind, cancel: cancel}
 	t.known[uid] = k
-	t.running.Add(1)
-	go func() {
-		defer t.running.Done()
+	t.running.Go(func() {
 		defer cancel()
 		// Called off while it waits, the work finds that out by its first call.
 		select {
@@ -135,7 +134,7 @@ func (t *tasks) begin(uid types.UID, name, kind string, in *lane, work func(cont
 		k.done, k.result = true, result
 		t.mu.Unlock()
 		t.wake(name, in.priority)
-	}()
+	})
 }
 
 // forget calls off and drops the task of an object that is gone.
