@@ -1,0 +1,296 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
+	"github.com/hera-platform/prod-access-operator/internal/rbac"
+	"github.com/hera-platform/prod-access-operator/internal/status"
+)
+
+const (
+	// boundNamespace is the one in which every role is bound.
+	boundNamespace = "bench"
+	// workers make the floors and send approvals.
+	workers = 10
+)
+
+var approvers = []string{"bob@hera.example", "carol@hera.example"}
+
+// role is an AccessRole with what its ClusterRole comes to.
+type role struct{ access.Role }
+
+func (r role) group() string { return string(r.Spec.AWS.Groups[0]) }
+
+// createRoles makes roles of the ClusterRoles that the operator may bind.
+func (b *bench) createRoles(ctx context.Context) {
+	rules := []rbacv1.PolicyRule{{Verbs: []string{"get", "list", "watch"}, APIGroups: []string{""}, Resources: []string{"configmaps"}}}
+	for _, name := range []string{"developer", "infra-manager", "infra-member", "security-engineer"} {
+		clusterRole := "prod-access-" + name
+		r := &v1alpha1.AccessRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AccessRoleSpec{
+			MaxDuration: metav1.Duration{Duration: 24 * time.Hour},
+			Approval:    v1alpha1.ApprovalPolicy{Required: int32(len(approvers))},
+			Kubernetes:  &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeNamespaces, ClusterRole: clusterRole, Access: v1alpha1.AccessReadOnly},
+			AWS:         &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{v1alpha1.IAMGroupName("hera-prod-" + name)}},
+		}}
+		check(b.kube.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: clusterRole}, Rules: rules}))
+		check(b.kube.Create(ctx, r))
+		b.roles = append(b.roles, role{access.Role{Name: name, Spec: r.Spec, RulesHash: access.RulesHash(rules)}})
+	}
+}
+
+// rolesReady waits until the operator has looked at every role.
+func (b *bench) rolesReady(ctx context.Context) {
+	for _, r := range b.roles {
+		var obj v1alpha1.AccessRole
+		b.until(ctx, 50*time.Millisecond, "role "+r.Name+" is not Ready yet", func() bool {
+			check(b.kube.Get(ctx, client.ObjectKey{Name: r.Name}, &obj))
+			return meta.IsStatusConditionTrue(obj.Status.Conditions, v1alpha1.ConditionReady)
+		})
+	}
+}
+
+// request is a grant with its role and person.
+type request struct {
+	grant  *v1alpha1.ProdAccessGrant
+	role   role
+	person access.Person
+}
+
+// What is seen of a request.
+func (r *request) bound() string   { return "bound " + access.BindingName(r.grant) }
+func (r *request) unbound() string { return "unbound " + access.BindingName(r.grant) }
+func (r *request) joined() string  { return "joined " + r.role.group() + " " + r.person.Name }
+func (r *request) left() string    { return "left " + r.role.group() + " " + r.person.Name }
+
+// whenAll returns when something was seen of the last of all requests.
+func (b *bench) whenAll(ctx context.Context, all []*request, what func(*request) string) time.Time {
+	return must(b.seen.wait(ctx, keys(all, what)...))
+}
+
+func keys(all []*request, what func(*request) string) (keys []string) {
+	for _, r := range all {
+		keys = append(keys, what(r))
+	}
+	return keys
+}
+
+// newPerson adds an IAM user.
+func (b *bench) newPerson() access.Person {
+	b.serial++
+	name := fmt.Sprintf("person-%d", b.serial)
+	p := access.Person{Found: true, Name: name, KubernetesUsers: []string{name + "@hera.example"}, MFA: true}
+	p.UserID = b.iam.AddUser(fake.User{Name: name, MFA: true, Tags: map[string]string{v1alpha1.KubernetesUsersTag: p.KubernetesUsers[0]}})
+	return p
+}
+
+// newRequest makes a grant that is not created yet.
+func (b *bench) newRequest(p access.Person, r role, expires time.Time) *request {
+	b.serial++
+	return &request{role: r, person: p, grant: &v1alpha1.ProdAccessGrant{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("grant-%d", b.serial)},
+		Spec: v1alpha1.ProdAccessGrantSpec{
+			Subject: v1alpha1.Subject{IAMUser: p.Name}, Role: r.Name, Namespaces: []v1alpha1.NamespaceName{boundNamespace},
+			Reason: "replace the failing disk of the database", ChangeTicket: "CHG-1042", RequestedBy: "dana@hera.example",
+			ExpiresAt: metav1.NewTime(expires.Truncate(time.Second)),
+		},
+	}}
+}
+
+// newRequests makes n grants of one role, for as many people.
+func (b *bench) newRequests(n int, expires time.Time) (all []*request) {
+	for range n {
+		all = append(all, b.newRequest(b.newPerson(), b.roles[0], expires))
+	}
+	return all
+}
+
+func approval(r *request, approver string) *v1alpha1.AccessApproval {
+	return &v1alpha1.AccessApproval{ObjectMeta: metav1.ObjectMeta{GenerateName: r.grant.Name + "-"}, Spec: v1alpha1.AccessApprovalSpec{
+		Target: v1alpha1.ApprovalTarget{Kind: v1alpha1.TargetGrant, Name: r.grant.Name, UID: string(r.grant.UID)},
+		Role:   r.role.Name, Decision: v1alpha1.DecisionApprove, Approver: v1alpha1.Username(approver),
+		Digest: access.ApprovalDigest(string(r.grant.UID), access.SpecDigest(&r.grant.Spec), r.role.MeaningDigest()),
+	}}
+}
+
+// ask creates grants and has them approved by all but the last approver.
+func (b *bench) ask(ctx context.Context, all []*request) {
+	b.each(ctx, "creating", all, func(r *request) error { return b.kube.Create(ctx, r.grant) })
+	b.reach(ctx, "seen", all, func(g *v1alpha1.ProdAccessGrant) bool { return g.Status.ApprovalDigest != "" })
+	b.each(ctx, "approving", all, func(r *request) error { return b.kube.Create(ctx, approval(r, approvers[0])) })
+	b.reach(ctx, "approved once", all, func(g *v1alpha1.ProdAccessGrant) bool { return len(g.Status.Approvals) == 1 })
+}
+
+// approve adds the last approvals.
+func (b *bench) approve(ctx context.Context, all []*request) {
+	b.each(ctx, "approving", all, func(r *request) error { return b.kube.Create(ctx, approval(r, approvers[1])) })
+}
+
+// reach waits until something holds for all grants.
+func (b *bench) reach(ctx context.Context, what string, all []*request, holds func(*v1alpha1.ProdAccessGrant) bool) {
+	b.until(ctx, 20*time.Millisecond, fmt.Sprintf("not all of %d are %s yet", len(all), what), func() bool {
+		for len(all) > 0 {
+			check(b.kube.Get(ctx, client.ObjectKeyFromObject(all[0].grant), all[0].grant))
+			if !holds(all[0].grant) {
+				return false
+			}
+			all = all[1:]
+		}
+		return true
+	})
+}
+
+// reachState waits for a state.
+func (b *bench) reachState(ctx context.Context, state string, all []*request) {
+	b.reach(ctx, state, all, func(g *v1alpha1.ProdAccessGrant) bool { return access.StateOf(g) == state })
+}
+
+// fill makes an active grant without the operator: all that it would have written.
+func (b *bench) fill(ctx context.Context, r *request, withApprovals bool) error {
+	g := r.grant
+	g.Finalizers = []string{v1alpha1.Finalizer}
+	if err := b.kube.Create(ctx, g); err != nil {
+		return err
+	}
+	facts := access.Facts{Grant: g, Role: &r.role.Role, AWS: true, Person: &r.person}
+	for _, approver := range approvers {
+		a := approval(r, approver)
+		if withApprovals {
+			if err := b.kube.Create(ctx, a); err != nil {
+				return err
+			}
+		}
+		a.CreationTimestamp = g.CreationTimestamp
+		facts.Approvals = append(facts.Approvals, *a)
+	}
+	now := g.Spec.ExpiresAt.Add(-time.Minute) // the window was open then
+	d := access.Decide(facts, now)
+	if d.Effect != access.EffectSync {
+		return fmt.Errorf("%s is %s: %s", g.Name, d.State, d.Message)
+	}
+	status.Grant(g, &d, status.Notes{}, now)
+	o := rbac.New(b.kube, b.kube).Ensure(ctx, g, g.Status.Kubernetes.Bindings[0])
+	if o.Err != nil {
+		return o.Err
+	}
+	b.iam.AddMember(r.role.group(), r.person.Name)
+	g.Status.Kubernetes.Bindings[0], g.Status.AWS.Groups[0].Observed = o.Binding, true
+	facts.Done = true
+	d = access.Decide(facts, now)
+	status.Grant(g, &d, status.Notes{}, now)
+	return b.kube.Status().Update(ctx, g)
+}
+
+// fillAll makes many active grants.
+func (b *bench) fillAll(ctx context.Context, all []*request, withApprovals bool) {
+	b.each(ctx, "filling in active grants", all, func(r *request) error { return b.fill(ctx, r, withApprovals) })
+}
+
+func bareBinding(name string, like *request) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: boundNamespace, Name: "bare-" + name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: like.person.KubernetesUsers[0]}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: like.role.Spec.Kubernetes.ClusterRole},
+	}
+}
+
+// bareLife makes a custom resource with the schema of a grant, a binding, and writes a status again and again.
+func (b *bench) bareLife(ctx context.Context, like *request, statuses ...v1alpha1.ProdAccessGrantStatus) error {
+	g := &v1alpha1.ProdAccessGrant{ObjectMeta: metav1.ObjectMeta{Name: like.grant.Name}, Spec: like.grant.Spec}
+	err := errors.Join(b.bare.Create(ctx, g), b.kube.Create(ctx, bareBinding(g.Name, like)))
+	for _, s := range statuses {
+		base := g.DeepCopy()
+		g.Status = s
+		err = errors.Join(err, b.bare.Status().Patch(ctx, g, client.MergeFrom(base)))
+	}
+	return err
+}
+
+// bareBindings makes as many bindings as there are requests and deletes them again, the floor of many.
+func (b *bench) bareBindings(ctx context.Context, like []*request) (creates, deletes time.Duration) {
+	b.serial++
+	binding := func(r *request) *rbacv1.RoleBinding {
+		return bareBinding(fmt.Sprintf("%s-%d", r.grant.Name, b.serial), r)
+	}
+	began := time.Now()
+	b.each(ctx, "floor", like, func(r *request) error { return b.kube.Create(ctx, binding(r)) })
+	creates, began = time.Since(began), time.Now()
+	b.each(ctx, "floor", like, func(r *request) error { return b.kube.Delete(ctx, binding(r)) })
+	return creates, time.Since(began)
+}
+
+// clean deletes every grant and approval, and waits until the operator has let them go.
+func (b *bench) clean(ctx context.Context) {
+	check(b.kube.DeleteAllOf(ctx, &v1alpha1.ProdAccessGrant{}))
+	check(b.kube.DeleteAllOf(ctx, &v1alpha1.AccessApproval{}))
+	b.until(ctx, 500*time.Millisecond, "deleted grants are not gone yet", func() bool {
+		var list v1alpha1.ProdAccessGrantList
+		check(b.kube.List(ctx, &list, client.Limit(1)))
+		return len(list.Items) == 0
+	})
+}
+
+// each works on all requests side by side.
+func (b *bench) each(ctx context.Context, what string, all []*request, work func(*request) error) {
+	var done atomic.Int64
+	defer b.progress(ctx, func() { b.say("%s: %d of %d", what, done.Load(), len(all)) })()
+	var group errgroup.Group
+	group.SetLimit(workers)
+	for _, r := range all {
+		group.Go(func() error {
+			defer done.Add(1)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return work(r)
+		})
+	}
+	check(group.Wait())
+}
+
+// until polls, for at most ten minutes.
+func (b *bench) until(ctx context.Context, every time.Duration, what string, holds func() bool) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("10 minutes passed"))
+	defer cancel()
+	defer b.progress(ctx, func() { b.say("waiting: %s", what) })()
+	for !holds() {
+		check(pause(ctx, every))
+	}
+}
+
+// progress tells something every few seconds, until stop.
+func (b *bench) progress(ctx context.Context, tell func()) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	go func() {
+		for pause(ctx, 5*time.Second) == nil {
+			tell()
+		}
+	}()
+	return stop
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,212 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+)
+
+// scaled is the number of objects to work with, of a full number.
+func (b *bench) scaled(full, least int) int { return max(least, int(float64(full)*b.scale)) }
+
+// counts measures the writes and IAM calls of whole lives.
+func (b *bench) counts(ctx context.Context) {
+	b.running(ctx)
+	expiring, deleted := b.newRequests(5, time.Now().Add(20*time.Second)), b.newRequests(5, time.Now().Add(time.Hour))
+	all := slices.Concat(expiring, deleted)
+	b.ask(ctx, all)
+	b.approve(ctx, all)
+	b.reachState(ctx, v1alpha1.StateGranted, all)
+	activating := b.callsByPerson()
+	b.each(ctx, "deleting", deleted, func(r *request) error { return b.kube.Delete(ctx, r.grant) })
+	b.reachState(ctx, v1alpha1.StateExpired, expiring)
+	b.clean(ctx)
+	b.settle(ctx)
+	calls, writes := b.callsByPerson(), map[string][]write{}
+	for _, w := range b.audit.writes() {
+		writes[w.ObjectRef.Name] = append(writes[w.ObjectRef.Name], w)
+	}
+	var most []write
+	var activate, end int
+	for _, r := range all {
+		if l := slices.Concat(writes[r.grant.Name], writes[access.BindingName(r.grant)]); len(l) > len(most) {
+			most = l
+		}
+		activate = max(activate, activating[r.person.Name])
+		end = max(end, calls[r.person.Name]-activating[r.person.Name])
+	}
+	b.say("writes: %v", most)
+	b.counted("Kubernetes writes in a grant's life", len(most), 10)
+	b.counted("IAM calls to activate", activate, 8)
+	b.counted("IAM calls to end", end, 5)
+}
+
+func (b *bench) callsByPerson() map[string]int {
+	calls := map[string]int{}
+	for _, c := range b.iam.Calls() {
+		calls[c.Params.Get("UserName")]++
+	}
+	return calls
+}
+
+// oneApproved measures from approval to use, one grant at a time.
+func (b *bench) oneApproved(ctx context.Context) {
+	b.running(ctx)
+	var measured, floor []time.Duration
+	defer b.progress(ctx, func() { b.say("one approved: %d samples", len(measured)) })()
+	for range b.scaled(50, 20) {
+		one := b.newRequests(1, time.Now().Add(time.Hour))
+		b.ask(ctx, one)
+		began := time.Now()
+		b.approve(ctx, one)
+		usable := must(b.seen.wait(ctx, one[0].bound(), one[0].joined()))
+		measured = append(measured, usable.Sub(began))
+		b.reachState(ctx, v1alpha1.StateGranted, one)
+
+		began = time.Now()
+		check(b.bareLife(ctx, one[0], one[0].grant.Status))
+		floor = append(floor, time.Since(began))
+	}
+	for _, p := range []int{50, 99} {
+		b.timed(fmt.Sprintf("one approved → usable, p%d", p), percentile(measured, p), percentile(floor, p), 3)
+	}
+}
+
+// manyApproved measures until all of many grants that were approved at once are usable.
+func (b *bench) manyApproved(ctx context.Context) {
+	b.running(ctx)
+	all := b.newRequests(b.scaled(500, 10), time.Now().Add(time.Hour))
+	b.ask(ctx, all)
+	b.settle(ctx)
+	before, _ := b.bareBindings(ctx, all)
+	began := time.Now()
+	b.approve(ctx, all)
+	bound, joined := b.whenAll(ctx, all, (*request).bound), b.whenAll(ctx, all, (*request).joined)
+	usable := max(bound.Sub(began), joined.Sub(began))
+	b.reachState(ctx, v1alpha1.StateGranted, all)
+	b.settle(ctx)
+	after, _ := b.bareBindings(ctx, all)
+	what := fmt.Sprintf("%d approved at once → all usable", len(all))
+	b.timed(what, usable, (before+after)/2, 8)
+	// How much of that are the writes themselves: an approval, the binding, the status before and after it.
+	began = time.Now()
+	b.each(ctx, "floor", all, func(r *request) error {
+		granting := r.grant.Status.DeepCopy()
+		granting.ActivatedAt, granting.Conditions[0].Message = nil, "access is being written"
+		return b.bareLife(ctx, r, *granting, r.grant.Status)
+	})
+	same := time.Since(began)
+	b.add(line{name: what + ", to the same writes bare", measured: short(usable), floor: short(same), ratio: fmt.Sprintf("%.1f", float64(usable)/float64(same))})
+}
+
+// oneEnds measures from the deadline, one grant a second.
+func (b *bench) oneEnds(ctx context.Context) {
+	b.running(ctx)
+	// The last must be usable before the first ends.
+	first := time.Now().Truncate(time.Second).Add(20 * time.Second)
+	var all []*request
+	for i := range b.scaled(50, 20) {
+		all = append(all, b.newRequest(b.newPerson(), b.roles[0], first.Add(time.Duration(i)*time.Second)))
+	}
+	b.ask(ctx, all)
+	b.approve(ctx, all)
+	b.reachState(ctx, v1alpha1.StateGranted, all)
+	if time.Now().After(first) {
+		check(errors.New("activating the grants took longer than until the first deadline"))
+	}
+	var unbound, left, floor []time.Duration
+	defer b.progress(ctx, func() { b.say("one ends: %d samples", len(unbound)) })()
+	for _, r := range all {
+		deadline := r.grant.Spec.ExpiresAt.Time
+		unbound = append(unbound, must(b.seen.wait(ctx, r.unbound())).Sub(deadline))
+		left = append(left, must(b.seen.wait(ctx, r.left())).Sub(deadline))
+		// In between, the operator has nothing to do.
+		check(pause(ctx, time.Until(deadline.Add(400*time.Millisecond))))
+		binding := bareBinding(r.grant.Name, r)
+		check(b.kube.Create(ctx, binding))
+		must(b.seen.wait(ctx, "bound "+binding.Name))
+		began := time.Now()
+		check(b.kube.Delete(ctx, binding))
+		floor = append(floor, must(b.seen.wait(ctx, "unbound "+binding.Name)).Sub(began))
+	}
+	if early := min(slices.Min(unbound), slices.Min(left)); early < 0 {
+		check(fmt.Errorf("access ended %s before its deadline", -early))
+	}
+	for _, p := range []int{50, 99} {
+		b.timed(fmt.Sprintf("deadline → binding gone, p%d", p), percentile(unbound, p), percentile(floor, p), 5)
+	}
+	b.add(line{name: "deadline → membership gone, p99", measured: short(percentile(left, 99))})
+	b.clean(ctx)
+}
+
+// storm measures many grants that end in the same second.
+func (b *bench) storm(ctx context.Context) {
+	b.newAccount()
+	n := b.scaled(1000, 10)
+	// The operator must have seen them all before they end.
+	deadline := time.Now().Truncate(time.Second).Add(30*time.Second + time.Duration(n)*30*time.Millisecond)
+	all := b.newRequests(n, deadline)
+	_, before := b.bareBindings(ctx, all)
+	b.fillAll(ctx, all, false)
+	b.startOperator(ctx)
+	b.settle(ctx)
+	b.say("%d grants end in %s", n, time.Until(deadline).Round(time.Second))
+	if time.Until(deadline) < time.Second {
+		check(errors.New("filling in took longer than until the deadline: try a smaller --scale"))
+	}
+	unbound, left := b.whenAll(ctx, all, (*request).unbound), b.whenAll(ctx, all, (*request).left)
+	b.settle(ctx)
+	_, after := b.bareBindings(ctx, all)
+	b.stormPace = unbound.Sub(deadline) / time.Duration(n)
+	b.timed(fmt.Sprintf("%d end in one second: bindings gone", n), unbound.Sub(deadline), (before+after)/2, 3)
+	b.add(line{name: fmt.Sprintf("%d end in one second: memberships gone", n), measured: short(left.Sub(deadline))})
+	b.clean(ctx)
+}
+
+// start measures a start with many grants of which some are overdue, then rest and memory.
+func (b *bench) start(ctx context.Context) {
+	b.newAccount()
+	overdue := b.newRequests(b.scaled(1000, 10), time.Now().Add(-time.Minute))
+	var active []*request
+	for range b.scaled(10_000, 40) / len(b.roles) {
+		p := b.newPerson()
+		for _, r := range b.roles {
+			active = append(active, b.newRequest(p, r, time.Now().Add(12*time.Hour)))
+		}
+	}
+	b.fillAll(ctx, overdue, false)
+	b.fillAll(ctx, active, true)
+	b.say("starting")
+	held := b.startOperator(ctx)
+	unbound, left := b.whenAll(ctx, overdue, (*request).unbound).Sub(held), b.whenAll(ctx, overdue, (*request).left).Sub(held)
+	first := b.seen.first(keys(overdue, (*request).unbound)...).Sub(held)
+	what := fmt.Sprintf("start, %d active, %d overdue: ", len(active), len(overdue))
+	b.add(line{name: what + "first removal", measured: short(first), budget: "≤ 1s", over: first > time.Second})
+	gone := line{name: what + "bindings gone", measured: short(unbound)}
+	if storm := b.stormPace * time.Duration(len(overdue)); storm > 0 {
+		gone.floor, gone.ratio = "storm "+short(storm), fmt.Sprintf("%.1f", float64(unbound)/float64(storm))
+	}
+	b.add(gone)
+	b.add(line{name: what + "memberships gone", measured: short(left)})
+
+	const window = time.Minute
+	b.settle(ctx)
+	writes, cpu := len(b.audit.writes()), b.cpu()
+	b.say("at rest for %s", window)
+	check(pause(ctx, window))
+	what = fmt.Sprintf("at rest, %d grants: ", len(active))
+	b.counted(what+"writes in "+window.String(), len(b.audit.writes())-writes, 0)
+	share := 100 * float64(b.cpu()-cpu) / float64(window)
+	b.add(line{name: what + "CPU", measured: fmt.Sprintf("%.2f%% of a core", share), budget: "< 1%", over: share >= 1})
+	now, peak := b.memory("VmRSS"), b.memory("VmHWM")
+	b.add(line{name: fmt.Sprintf("memory, %d active grants, %d approvals", len(active), len(active)*len(approvers)),
+		measured: fmt.Sprintf("%d MiB (peak %d)", now, peak), budget: "≤ 300 MiB", over: now > 300})
+}
