@@ -450,6 +450,11 @@ func TestI1Window(t *testing.T) {
 	}
 	s.now = nb
 	want{state: v1alpha1.StateGranting, effect: access.EffectSync}.check(t, s.decide())
+	s.now = nb.Add(-time.Hour)
+	s.Grant.Status.ExpiresAt = new(metav1.NewTime(nb.Add(-time.Minute)))
+	if d := s.decide(); !d.WakeAt.Equal(s.Grant.Status.ExpiresAt.Time) {
+		t.Errorf("over before it begins, and wakes at %s", d.WakeAt)
+	}
 }
 
 // What is being written is what was approved: if the role means something else by the time a crash is over, what was
@@ -665,6 +670,9 @@ func TestSuspendedComesBack(t *testing.T) {
 	s.store()
 	s.Person.MFA = true
 	want{state: v1alpha1.StateSuspended, effect: access.EffectRemove}.check(t, s.decide())
+	// What was just done is the removal.
+	s.see(false)
+	want{state: v1alpha1.StateGranting, effect: access.EffectSync}.check(t, s.decide())
 }
 
 // A role that is wider now does not widen what comes back.

@@ -388,11 +388,22 @@ func (w *world) finale() {
 	w.aws, w.slow, w.fuse = up, false, -1
 	w.tasks = map[types.UID]*task{}
 	w.note("finale")
+	var live []*record
+	for _, name := range slices.Sorted(maps.Keys(w.grants)) {
+		if g := w.grants[name]; !access.Terminal(access.StateOf(g)) {
+			live = append(live, w.records[g.UID])
+		}
+	}
 	w.everyone(false)
 	w.sleepThrough()
 	for _, name := range slices.Sorted(maps.Keys(w.grants)) {
 		if g := w.grants[name]; !access.Terminal(access.StateOf(g)) {
 			w.fail("I2: %s never ended", name)
+		}
+	}
+	for _, r := range live {
+		if r.took && !r.verified {
+			w.fail("nobody looked once more that nothing of %s came back", r.g.Name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.grants)) {

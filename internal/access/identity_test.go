@@ -111,6 +111,14 @@ func disabledFor(user v1alpha1.Username) func(*scene) {
 	}
 }
 
+// Where AWS is disabled, what it said before that does not matter.
+func TestDisabledAsksNobody(t *testing.T) {
+	s := newScene(t)
+	disabledFor("alice")(s)
+	s.Person = &access.Person{Unavailable: "it was disabled"}
+	want{state: v1alpha1.StateGranting, effect: access.EffectSync}.check(t, s.decide())
+}
+
 // A user that was deleted and created anew under the same name inherits nothing: neither access that exists, nor access
 // that was about to be given.
 func TestRecreatedUserInheritsNothing(t *testing.T) {

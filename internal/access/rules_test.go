@@ -60,6 +60,7 @@ func TestI6ForbiddenRule(t *testing.T) {
 		{readWrite, rule("get,delete rbac.authorization.k8s.io clusterrolebindings"), rule("get rbac.authorization.k8s.io clusterrolebindings"), "writes in the API group rbac.authorization.k8s.io"},
 		{readWrite, rule("create apps,rbac.authorization.k8s.io rolebindings"), rule("create apps rolebindings"), "writes in the API group rbac.authorization.k8s.io"},
 		{readWrite, rule("update admissionregistration.k8s.io validatingadmissionpolicies"), rule("list admissionregistration.k8s.io validatingadmissionpolicies"), "writes in the API group admissionregistration.k8s.io"},
+		{readWrite, rule("create apiregistration.k8s.io apiservices"), rule("get apiregistration.k8s.io apiservices"), "writes in the API group apiregistration.k8s.io"},
 		{readWrite, rule("deletecollection apiextensions.k8s.io customresourcedefinitions"), rule("list apiextensions.k8s.io customresourcedefinitions"), "writes in the API group apiextensions.k8s.io"},
 		{readWrite, rule("create - serviceaccounts/token"), rule("create - serviceaccounts"), "hands out tokens"},
 		{readWrite, rule("get - pods,serviceaccounts/token"), rule("get example.com pods,serviceaccounts/token"), "hands out tokens"},

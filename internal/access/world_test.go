@@ -116,6 +116,8 @@ type record struct {
 	g        *v1alpha1.ProdAccessGrant
 	terminal string
 	expires  time.Time
+	// took says that something was taken away for its end, and verified that a look followed.
+	took, verified bool
 }
 
 // crash is the death of the process.
@@ -447,10 +449,12 @@ func (p *pass) carryOut(d *access.Decision) (again, inFlight bool) {
 	case access.EffectRemove:
 		inFlight = p.remove()
 		p.facts.Done = !p.failed && !inFlight
+		p.records[p.g.UID].took = d.State == v1alpha1.StateRevoking
 		return !p.failed, inFlight
 	case access.EffectVerify:
 		inFlight = p.verifyAll()
 		p.facts.Done = !p.failed && !inFlight
+		p.records[p.g.UID].verified = p.facts.Done
 		return !p.failed, inFlight
 	case access.EffectRelease:
 		p.burn()
