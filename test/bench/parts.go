@@ -152,7 +152,8 @@ func (b *bench) storm(ctx context.Context) {
 	b.newAccount()
 	n := b.scaled(1000, 10)
 	// The operator must have seen them all before they end.
-	deadline := time.Now().Truncate(time.Second).Add(30*time.Second + time.Duration(n)*30*time.Millisecond)
+	// Whole seconds, as the grants themselves have it.
+	deadline := time.Now().Add(30*time.Second + time.Duration(n)*30*time.Millisecond).Truncate(time.Second)
 	all := b.newRequests(n, deadline)
 	_, before := b.bareBindings(ctx, all)
 	b.fillAll(ctx, all, false)
