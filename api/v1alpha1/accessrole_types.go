@@ -137,11 +137,13 @@ type KubernetesRole struct {
 	// scope says whether the role is bound in the whole cluster or in the namespaces that the grant names.
 	// +required
 	Scope Scope `json:"scope"`
-	// clusterRole is the ClusterRole that is bound.
+	// clusterRole is the ClusterRole that is bound. By the beginning of its name, prod-access-, admission knows which
+	// ClusterRoles to guard, without having to look anything up.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9:._-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('prod-access-')",message="clusterRole must begin with prod-access-: admission guards the ClusterRoles of that name and no others"
 	ClusterRole string `json:"clusterRole"`
 	// access says whether the ClusterRole may change anything; a ReadOnly role whose ClusterRole does is not Ready.
 	// +required

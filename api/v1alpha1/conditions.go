@@ -13,6 +13,8 @@ const (
 	ManagedByValue = "prod-access-operator"
 	// GrantAnnotation names, on a binding, the grant that it was made for.
 	GrantAnnotation = "access.hera.dev/grant"
+	// ConfirmRemovalAnnotation, on a grant, says that its removal by others was meant, whatever else was removed with it.
+	ConfirmRemovalAnnotation = "access.hera.dev/confirm-removal"
 	// KubernetesUsersTag is the tag of an IAM user that lists the person's Kubernetes usernames, separated by spaces.
 	KubernetesUsersTag = "prod-access/kubernetes-users"
 )
@@ -36,6 +38,10 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is present, and True, only when nothing moves until somebody mends what the message names.
 	ConditionStalled = "Stalled"
+	// ConditionGuardIntact is True on a role while the admission guard is known to be whole.
+	ConditionGuardIntact = "GuardIntact"
+	// ConditionLifted is True on a revocation that was lifted by somebody who may.
+	ConditionLifted = "Lifted"
 )
 
 // States of a grant: the reason of ConditionActive.
@@ -127,6 +133,16 @@ const (
 	ReasonDeleted = "Deleted"
 	// ReasonDeadline says that the deadline has passed.
 	ReasonDeadline = "Deadline"
+	// ReasonRevoked says that an AccessRevocation names the grant or the person.
+	ReasonRevoked = "Revoked"
+	// ReasonGuardMissing says that the admission guard is not known to be whole, or was not when the object was created.
+	ReasonGuardMissing = "GuardMissing"
+	// ReasonUnproven says that nobody can have proven who asks: the grant is older than its role.
+	ReasonUnproven = "Unproven"
+	// ReasonAuditUnavailable says that the audit trail cannot be written.
+	ReasonAuditUnavailable = "AuditUnavailable"
+	// ReasonRemovalHeld says that so much was removed at once that it is not taken for a revocation until confirmed.
+	ReasonRemovalHeld = "RemovalHeld"
 )
 
 // Reasons of the condition Ready of an AccessRole.
@@ -141,4 +157,28 @@ const (
 	ReasonBindNotAllowed = "BindNotAllowed"
 	// ReasonInvalidTicketPattern says that change.ticketPattern is not a regular expression.
 	ReasonInvalidTicketPattern = "InvalidTicketPattern"
+)
+
+// States of a revocation: the reason of its condition Ready.
+const (
+	// ReasonExecuting says that what is revoked is not yet verified gone.
+	ReasonExecuting = "Executing"
+	// ReasonInForce says that what is revoked is gone, and stays so.
+	ReasonInForce = "InForce"
+	// ReasonLifted says that the revocation was lifted: it stops nothing any more.
+	ReasonLifted = "Lifted"
+	// ReasonNotLifted says that nobody has lifted it.
+	ReasonNotLifted = "NotLifted"
+	// ReasonOwnRevocation says that the person lifted their own revocation, which does not count.
+	ReasonOwnRevocation = "OwnRevocation"
+	// ReasonNotManaged says that no AccessRole names the group.
+	ReasonNotManaged = "NotManaged"
+)
+
+// Reasons of the condition GuardIntact of an AccessRole.
+const (
+	// ReasonGuardWhole says that every admission policy is as released, and was seen to refuse.
+	ReasonGuardWhole = "Whole"
+	// ReasonGuardBroken says that a policy is missing or changed, or did not refuse.
+	ReasonGuardBroken = "Broken"
 )

@@ -1,7 +1,8 @@
 // Copyright 2026 The prod-access-operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1alpha1 holds the API of production access: what a role means, who asks for it, who approves it.
+// Package v1alpha1 holds the API of production access: what a role means, who asks for it, who approves it, what
+// is revoked.
 // +kubebuilder:object:generate=true
 // +kubebuilder:ac:generate=true
 // +groupName=access.hera.dev
@@ -31,6 +32,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&AccessRole{}, &AccessRoleList{},
 		&ProdAccessGrant{}, &ProdAccessGrantList{},
 		&AccessApproval{}, &AccessApprovalList{},
+		&AccessRevocation{}, &AccessRevocationList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
 	return nil

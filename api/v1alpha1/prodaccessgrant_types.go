@@ -137,6 +137,12 @@ type GrantAWSStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	UserID string `json:"userID,omitempty"`
+	// names are all names of the person, as AWS had them when access was written: whoever uses one of them is this person.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=2048
+	Names []string `json:"names,omitempty"`
 	// groups are the memberships.
 	// +optional
 	// +listType=map
@@ -249,6 +255,11 @@ type ProdAccessGrantStatus struct {
 	// kubernetes is the Kubernetes side.
 	// +optional
 	Kubernetes GrantKubernetesStatus `json:"kubernetes,omitzero"`
+	// outbox holds what is still to be written to the audit trail.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Outbox []OutboxEntry `json:"outbox,omitempty"`
 }
 
 // ProdAccessGrant asks for a role for a person, until a deadline.

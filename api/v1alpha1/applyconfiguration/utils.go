@@ -25,6 +25,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AccessApprovalSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessEnds"):
 		return &apiv1alpha1.AccessEndsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessRevocation"):
+		return &apiv1alpha1.AccessRevocationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessRevocationSpec"):
+		return &apiv1alpha1.AccessRevocationSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessRevocationStatus"):
+		return &apiv1alpha1.AccessRevocationStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessRole"):
 		return &apiv1alpha1.AccessRoleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessRoleSpec"):
@@ -49,10 +55,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.GrantBindingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantKubernetesStatus"):
 		return &apiv1alpha1.GrantKubernetesStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GrantReference"):
+		return &apiv1alpha1.GrantReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GroupMembership"):
 		return &apiv1alpha1.GroupMembershipApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("KubernetesRole"):
 		return &apiv1alpha1.KubernetesRoleApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Lift"):
+		return &apiv1alpha1.LiftApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MembershipReference"):
+		return &apiv1alpha1.MembershipReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OutboxEntry"):
+		return &apiv1alpha1.OutboxEntryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProdAccessGrant"):
 		return &apiv1alpha1.ProdAccessGrantApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProdAccessGrantSpec"):

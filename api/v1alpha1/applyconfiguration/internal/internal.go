@@ -94,6 +94,74 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessLevel
   scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRevocation
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRevocationSpec
+    - name: status
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRevocationStatus
+      default: {}
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRevocationSpec
+  map:
+    fields:
+    - name: credentials
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.CredentialsAction
+      default: Keep
+    - name: grant
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantReference
+    - name: lift
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Lift
+    - name: membership
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.MembershipReference
+    - name: person
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
+    - name: reason
+      type:
+        scalar: string
+    - name: revokedBy
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRevocationStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: endsAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: observedGeneration
+      type:
+        scalar: numeric
+      default: -1
+    - name: outbox
+      type:
+        list:
+          elementType:
+            namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.OutboxEntry
+          elementRelationship: atomic
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRole
   map:
     fields:
@@ -238,6 +306,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: source
       type:
         namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.ApprovalSource
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.CredentialsAction
+  scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.EvidenceRequirement
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantAWSStatus
@@ -251,6 +321,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: names
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: userID
       type:
         scalar: string
@@ -295,6 +371,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: user
       type:
         scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantReference
+  map:
+    fields:
+    - name: kind
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.TargetKind
+    - name: name
+      type:
+        scalar: string
+    - name: specDigest
+      type:
+        scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.GroupMembership
   map:
     fields:
@@ -323,8 +411,38 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: scope
       type:
         namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Scope
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.Lift
+  map:
+    fields:
+    - name: by
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
+    - name: reason
+      type:
+        scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.MembershipReference
+  map:
+    fields:
+    - name: group
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.IAMGroupName
+    - name: iamUser
+      type:
+        scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.NamespaceName
   scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.OutboxEntry
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: event
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.PolicyState
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.ProdAccessGrant
@@ -432,6 +550,12 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: -1
+    - name: outbox
+      type:
+        list:
+          elementType:
+            namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.OutboxEntry
+          elementRelationship: atomic
     - name: specDigest
       type:
         scalar: string

@@ -12,6 +12,8 @@ package v1alpha1
 type GrantAWSStatusApplyConfiguration struct {
 	// userID is the unique id of the IAM user, so that a re-created user inherits nothing.
 	UserID *string `json:"userID,omitempty"`
+	// names are all names of the person, as AWS had them when access was written: whoever uses one of them is this person.
+	Names []string `json:"names,omitempty"`
 	// groups are the memberships.
 	Groups []GroupMembershipApplyConfiguration `json:"groups,omitempty"`
 }
@@ -27,6 +29,16 @@ func GrantAWSStatus() *GrantAWSStatusApplyConfiguration {
 // If called multiple times, the UserID field is set to the value of the last call.
 func (b *GrantAWSStatusApplyConfiguration) WithUserID(value string) *GrantAWSStatusApplyConfiguration {
 	b.UserID = &value
+	return b
+}
+
+// WithNames adds the given value to the Names field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Names field.
+func (b *GrantAWSStatusApplyConfiguration) WithNames(values ...string) *GrantAWSStatusApplyConfiguration {
+	for i := range values {
+		b.Names = append(b.Names, values[i])
+	}
 	return b
 }
 

@@ -16,7 +16,8 @@ import (
 type KubernetesRoleApplyConfiguration struct {
 	// scope says whether the role is bound in the whole cluster or in the namespaces that the grant names.
 	Scope *apiv1alpha1.Scope `json:"scope,omitempty"`
-	// clusterRole is the ClusterRole that is bound.
+	// clusterRole is the ClusterRole that is bound. By the beginning of its name, prod-access-, admission knows which
+	// ClusterRoles to guard, without having to look anything up.
 	ClusterRole *string `json:"clusterRole,omitempty"`
 	// access says whether the ClusterRole may change anything; a ReadOnly role whose ClusterRole does is not Ready.
 	Access *apiv1alpha1.AccessLevel `json:"access,omitempty"`

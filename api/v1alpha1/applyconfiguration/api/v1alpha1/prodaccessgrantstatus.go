@@ -39,6 +39,8 @@ type ProdAccessGrantStatusApplyConfiguration struct {
 	AWS *GrantAWSStatusApplyConfiguration `json:"aws,omitempty"`
 	// kubernetes is the Kubernetes side.
 	Kubernetes *GrantKubernetesStatusApplyConfiguration `json:"kubernetes,omitempty"`
+	// outbox holds what is still to be written to the audit trail.
+	Outbox []OutboxEntryApplyConfiguration `json:"outbox,omitempty"`
 }
 
 // ProdAccessGrantStatusApplyConfiguration constructs a declarative configuration of the ProdAccessGrantStatus type for use with
@@ -142,5 +144,18 @@ func (b *ProdAccessGrantStatusApplyConfiguration) WithAWS(value *GrantAWSStatusA
 // If called multiple times, the Kubernetes field is set to the value of the last call.
 func (b *ProdAccessGrantStatusApplyConfiguration) WithKubernetes(value *GrantKubernetesStatusApplyConfiguration) *ProdAccessGrantStatusApplyConfiguration {
 	b.Kubernetes = value
+	return b
+}
+
+// WithOutbox adds the given value to the Outbox field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Outbox field.
+func (b *ProdAccessGrantStatusApplyConfiguration) WithOutbox(values ...*OutboxEntryApplyConfiguration) *ProdAccessGrantStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithOutbox")
+		}
+		b.Outbox = append(b.Outbox, *values[i])
+	}
 	return b
 }

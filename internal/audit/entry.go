@@ -1,0 +1,50 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit keeps the trail of every change of access: lines of JSON, chained by hash.
+package audit
+
+import "time"
+
+// Events of the trail. They are part of its format and are never renamed.
+const (
+	EventRequested   = "requested"
+	EventApproved    = "approved"
+	EventRejected    = "rejected"
+	EventGranted     = "granted"
+	EventSuspended   = "suspended"
+	EventRevoked     = "revoked"
+	EventExpired     = "expired"
+	EventDrift       = "drift"
+	EventStranger    = "stranger"
+	EventRevocation  = "revocation"
+	EventLifted      = "lifted"
+	EventRoleChanged = "role-changed"
+	EventGuardBroken = "guard-broken"
+	EventGuardWhole  = "guard-whole"
+)
+
+// Entry is one change of access.
+type Entry struct {
+	// Event is what happened, and Time when.
+	Event string
+	Time  time.Time
+	// Kind, Name and UID are of the object that it happened to.
+	Kind, Name, UID string
+	// Digest identifies what was asked for: status.specDigest of a grant, status.meaningDigest of a role.
+	Digest string
+	// Role, Ticket and Incident are those of the request.
+	Role, Ticket, Incident string
+	// Change says in words what changed.
+	Change string
+	// Personal fields: they can be erased from the trail without breaking its chain.
+
+	// Subject is the person whose access it is.
+	Subject string
+	// RequestedBy asked; AppliedBy made the change: the operator, or whoever revoked or lifted.
+	RequestedBy, AppliedBy string
+	// Approvers are those whose approvals count.
+	Approvers []string
+	// Reason is why, in people's words.
+	Reason string
+}
