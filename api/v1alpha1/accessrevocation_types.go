@@ -65,7 +65,6 @@ type Lift struct {
 // +kubebuilder:validation:XValidation:rule="[has(self.person), has(self.grant), has(self.membership)].filter(x, x).size() == 1",message="exactly one of person, grant and membership says what is revoked"
 // +kubebuilder:validation:XValidation:rule="self.credentials != 'Deactivate' || has(self.person)",fieldPath=".credentials",message="credentials: Deactivate is for a person: name one in person, or leave it out"
 // +kubebuilder:validation:XValidation:rule="has(self.person) == has(oldSelf.person) && (!has(self.person) || self.person == oldSelf.person) && has(self.grant) == has(oldSelf.grant) && (!has(self.grant) || self.grant == oldSelf.grant) && has(self.membership) == has(oldSelf.membership) && (!has(self.membership) || self.membership == oldSelf.membership) && self.reason == oldSelf.reason && self.revokedBy == oldSelf.revokedBy && self.credentials == oldSelf.credentials",message="spec cannot be changed, except that lift is added: create another AccessRevocation instead"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.lift) || has(self.lift) && self.lift == oldSelf.lift",fieldPath=".lift",message="lift is set once: create another AccessRevocation to revoke again"
 // +kubebuilder:validation:XValidation:rule="!has(self.lift) || !has(self.person) || self.lift.by.lowerAscii() != self.person.lowerAscii()",fieldPath=".lift.by",message="nobody lifts their own revocation"
 type AccessRevocationSpec struct {
 	// person is any name of a person: every access of theirs ends, and none begins until this is lifted.
@@ -134,6 +133,7 @@ type OutboxEntry struct {
 }
 
 // AccessRevocation ends access, keeps it ended, and remembers why.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.spec.lift) || has(self.spec.lift) && (self.spec.lift == oldSelf.spec.lift || has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Lifted' && c.status == 'False' && c.reason in ['GuardMissing', 'OwnRevocation']))",fieldPath=".spec.lift",message="lift is set once, unless it did not count: create another AccessRevocation to revoke again"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=arev,categories=access

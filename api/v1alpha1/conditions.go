@@ -137,7 +137,7 @@ const (
 	ReasonRevoked = "Revoked"
 	// ReasonGuardMissing says that the admission guard is not known to be whole, or was not when the object was created.
 	ReasonGuardMissing = "GuardMissing"
-	// ReasonUnproven says that nobody can have proven who asks: the grant is older than its role.
+	// ReasonUnproven says that nobody has proven who asks: the guard was not known to be whole when the grant was created.
 	ReasonUnproven = "Unproven"
 	// ReasonAuditUnavailable says that the audit trail cannot be written.
 	ReasonAuditUnavailable = "AuditUnavailable"

@@ -31,6 +31,7 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	cmd.AddCommand(runCommand())
+	cmd.AddCommand(auditCommand())
 	return cmd
 }
 

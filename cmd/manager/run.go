@@ -9,22 +9,30 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	realclock "k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/aws"
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/guard"
 )
 
 // shutdownTimeout is how long running work may take to end; the pod's grace period (30 s) is longer.
@@ -46,11 +54,14 @@ type options struct {
 	probeAddress            string
 	leaderElect             bool
 	leaderElectionNamespace string
+	auditFile               string
+	auditMaxMiB             int
+	auditKeep               int
 	zap                     zap.Options
 }
 
 func defaults() *options {
-	return &options{aws: "enabled", metricsAddress: "0", metricsSecure: true, probeAddress: ":8081", leaderElect: true}
+	return &options{aws: "enabled", metricsAddress: "0", metricsSecure: true, probeAddress: ":8081", leaderElect: true, auditMaxMiB: 100}
 }
 
 func (o *options) addFlags(fs *pflag.FlagSet) {
@@ -61,6 +72,9 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "address that serves /healthz and /readyz; 0 serves none")
 	fs.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "act only while holding the lease, so that several may run")
 	fs.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", o.leaderElectionNamespace, "namespace of the lease; empty: the pod's own")
+	fs.StringVar(&o.auditFile, "audit-file", o.auditFile, "file that the audit trail is written to; empty: standard output")
+	fs.IntVar(&o.auditMaxMiB, "audit-max-size", o.auditMaxMiB, "size of the audit file in MiB above which another is begun; 0: never")
+	fs.IntVar(&o.auditKeep, "audit-keep", o.auditKeep, "how many audit files stay beside the one that is written to; 0: all")
 	var zapFlags flag.FlagSet
 	o.zap.BindFlags(&zapFlags)
 	fs.AddGoFlagSet(&zapFlags)
@@ -98,7 +112,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("starting the manager: %w", err)
 	}
-	if err := controller.Setup(ctx, mgr, api, now); err != nil {
+	if err := o.prove(ctx, mgr, cfg, api, now); err != nil {
 		return err
 	}
 	if err := errors.Join(
@@ -119,6 +133,73 @@ func run(ctx context.Context, o *options) error {
 		return fmt.Errorf("running the manager: %w", err)
 	}
 	return nil
+}
+
+// prove registers the controllers with the guard and the audit trail that nothing new is granted without.
+func (o *options) prove(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, api aws.IAM, now *clock.Clock) error {
+	self, namespace, err := whoAmI(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if o.leaderElectionNamespace != "" {
+		namespace = o.leaderElectionNamespace
+	}
+	// The records are few, and read seldom: a cache would watch every ConfigMap of the namespace.
+	live, err := client.New(cfg, client.Options{Scheme: controller.NewScheme()})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	trail := audit.New(audit.Options{
+		Sink: o.sink(), Anchor: audit.NewConfigMapAnchor(live, namespace, realclock.RealClock{}), Clock: realclock.RealClock{}, Log: ctrl.Log.WithName("audit"),
+	})
+	var changed func(context.Context)
+	whole, err := guard.New(guard.Options{
+		Client: live, Cache: mgr.GetCache(), Clock: realclock.RealClock{}, Now: now.Now, Namespace: namespace, Username: self,
+		OnChange: func(access.Guard) { go changed(ctx) },
+		Audit: func(ctx context.Context, broken string) {
+			e := audit.Entry{Event: audit.EventGuardWhole, Time: now.Now(), AppliedBy: self, Change: "the admission guard is whole"}
+			if broken != "" {
+				e.Event, e.Change = audit.EventGuardBroken, broken
+			}
+			if err := trail.Append(ctx, e); err != nil {
+				ctrl.Log.WithName("audit").Error(err, "the audit trail cannot be written", "lost", e.Change)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("preparing the admission guard: %w", err)
+	}
+	if changed, err = controller.Setup(ctx, mgr, api, now, controller.Proof{Guard: whole, Trail: trail, Self: self}); err != nil {
+		return err
+	}
+	return errors.Join(mgr.Add(trail), mgr.Add(whole))
+}
+
+func (o *options) sink() audit.Sink {
+	if o.auditFile == "" {
+		return audit.NewStream(os.Stdout)
+	}
+	return audit.NewFile(audit.FileOptions{Path: o.auditFile, MaxMiB: o.auditMaxMiB, Keep: o.auditKeep, Clock: realclock.RealClock{}})
+}
+
+// defaultNamespace is where the operator is installed, unless its username says otherwise.
+const defaultNamespace = "prod-access-system"
+
+// whoAmI asks the API server for the operator's own username, and reads the namespace from it.
+func whoAmI(ctx context.Context, cfg *rest.Config) (username, namespace string, err error) {
+	api, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return "", "", fmt.Errorf("making a client: %w", err)
+	}
+	me, err := api.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", "", fmt.Errorf("asking the API server for the operator's own name: %w", err)
+	}
+	username = me.Status.UserInfo.Username
+	if parts := strings.Split(username, ":"); len(parts) == 4 && parts[1] == "serviceaccount" {
+		return username, parts[2], nil
+	}
+	return username, defaultNamespace, nil
 }
 
 func (o *options) manager() ctrl.Options {

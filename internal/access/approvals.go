@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
@@ -29,26 +30,44 @@ type question struct {
 	spec, meaning, digest string
 	// involved are the names of requester and subject.
 	involved []string
+	// who tells which names are one person's, as far as it is known.
+	who Directory
+	// guard, mayApprove and revoked say whose word is proven, and whose is worth anything.
+	guard      Guard
+	mayApprove func(user string, groups []string) bool
+	revoked    func(name string) string
 }
 
-func ask(g *v1alpha1.ProdAccessGrant, spec string, r *Role, p *Person) question {
-	q := question{grant: g, spec: spec, involved: []string{
-		string(g.Spec.RequestedBy), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser),
-	}}
-	if r != nil {
-		q.meaning = r.MeaningDigest()
+func (c *decider) ask() question {
+	g := c.Grant
+	q := question{grant: g, spec: c.spec, who: c.who(), guard: c.Guard, mayApprove: c.MayApprove, revoked: c.revokedPerson,
+		involved: []string{string(g.Spec.RequestedBy), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser)}}
+	if c.Role != nil {
+		q.meaning = c.Role.MeaningDigest()
 		q.digest = ApprovalDigest(string(g.UID), q.spec, q.meaning)
 	}
-	if p != nil && p.Found {
+	if p := c.Person; p != nil && p.Found {
 		q.involved = append(q.involved, p.Names()...)
 	}
 	return q
 }
 
+// revokedPerson names the revocation in force of a person, "" if there is none.
+func (c *decider) revokedPerson(name string) string {
+	for i := range c.Revocations {
+		if r := &c.Revocations[i]; r.Spec.Person != "" && InForce(r) && c.who().Same(name, string(r.Spec.Person)) {
+			return r.Name
+		}
+	}
+	return ""
+}
+
 // count sorts the approvals of a grant into those that count, a rejection, and those that are ignored with the reason.
 //
-// An approval counts only for this very object, its role and the digest of what it asks for and gives; from somebody
-// who is neither the requester nor the subject under any name; and once for each person.
+// An approval counts only for this very object, its role and the digest of what it asks for and gives; if admission has
+// proven who gave it; from somebody who still holds the right to approve, is not revoked, and is neither the requester
+// nor the subject under any name; and once for each person. A review that an attester carried in from Git counts on the
+// same terms: admission lets nobody else carry it.
 //
 // A rejection of this very object counts on the same terms, but for the digest: the object never changes, so only the
 // role can have changed since, and a no is not withdrawn by somebody who edits the role. A rejection of an earlier object
@@ -62,7 +81,25 @@ func (q *question) count(approvals []v1alpha1.AccessApproval) tally {
 	for i := range sorted {
 		t.consider(q, &sorted[i])
 	}
+	for _, reviewer := range q.grant.Spec.ReviewedBy {
+		if why := t.attest(q, reviewer); why != "" {
+			t.ignored = append(t.ignored, fmt.Sprintf("the review of %s: %s", reviewer, why))
+		}
+	}
 	return t
+}
+
+// attest counts a review from Git, or says why it does not count. The object that carries it is the one it is about.
+func (t *tally) attest(q *question, reviewer v1alpha1.Username) string {
+	created := q.grant.CreationTimestamp
+	why := q.unworthy(string(reviewer), nil, created.Time)
+	switch {
+	case why != "":
+		return why
+	case q.digest == "":
+		return "there is no role to review"
+	}
+	return t.add(q, v1alpha1.CountedApproval{Approver: reviewer, Source: v1alpha1.SourceAttested, At: created})
 }
 
 // here says whether an approval is for this very object.
@@ -77,14 +114,26 @@ func (q *question) sameElsewhere(a *v1alpha1.AccessApproval) bool {
 
 // unheard says why neither a yes nor a no of this kind is heard, "" if it is.
 func (q *question) unheard(a *v1alpha1.AccessApproval) string {
-	approver := string(a.Spec.Approver)
-	switch {
-	case a.Spec.Role != q.grant.Spec.Role:
+	if a.Spec.Role != q.grant.Spec.Role {
 		return "it is for the role " + a.Spec.Role
-	case reserved(approver) != "":
-		return approver + " is not a person"
-	case isOneOf(approver, q.involved):
-		return approver + " is the requester or the subject"
+	}
+	return q.unworthy(string(a.Spec.Approver), a.Spec.ApproverGroups, a.CreationTimestamp.Time)
+}
+
+// unworthy says why somebody's word, given at a time, is not heard, "" if it is.
+func (q *question) unworthy(name string, groups []string, at time.Time) string {
+	switch {
+	case reserved(name) != "":
+		return name + " is not a person"
+	case slices.ContainsFunc(q.involved, func(n string) bool { return q.who.Same(n, name) }):
+		return name + " is the requester or the subject"
+	case !q.guard.Proves(at):
+		return fmt.Sprintf("it was made at %s, when the admission guard was not known to be whole", stamp(at))
+	case q.mayApprove == nil || !q.mayApprove(name, groups):
+		return fmt.Sprintf("%s does not hold the verb approve on accessroles/%s", name, q.grant.Spec.Role)
+	}
+	if r := q.revoked(name); r != "" {
+		return fmt.Sprintf("%s is revoked (%s)", name, r)
 	}
 	return ""
 }
@@ -117,25 +166,29 @@ func (t *tally) approve(q *question, a *v1alpha1.AccessApproval) string {
 		return fmt.Sprintf("it is for an earlier object of this name (uid %s)", a.Spec.Target.UID)
 	case q.digest == "" || a.Spec.Digest != q.digest:
 		return "its digest is not status.approvalDigest; approve again what the role gives now"
-	case t.has(string(a.Spec.Approver)):
-		return string(a.Spec.Approver) + " has approved already"
-	case len(t.counted) < maxCounted:
-		t.counted = append(t.counted, v1alpha1.CountedApproval{Approver: a.Spec.Approver, Source: v1alpha1.SourceApproval, At: a.CreationTimestamp})
+	}
+	return t.add(q, v1alpha1.CountedApproval{Approver: a.Spec.Approver, Source: v1alpha1.SourceApproval, At: a.CreationTimestamp})
+}
+
+// add counts a yes, once for each person.
+func (t *tally) add(q *question, yes v1alpha1.CountedApproval) string {
+	for _, c := range t.counted {
+		switch {
+		case c.Approver == yes.Approver:
+			return string(yes.Approver) + " has approved already"
+		case q.who.Same(string(c.Approver), string(yes.Approver)):
+			return fmt.Sprintf("%s is the same person as %s, who has approved already", yes.Approver, c.Approver)
+		}
+	}
+	if len(t.counted) < maxCounted {
+		t.counted = append(t.counted, yes)
 	}
 	return ""
 }
 
-// has says whether an approval of this person counts already.
-func (t *tally) has(approver string) bool {
-	return slices.ContainsFunc(t.counted, func(c v1alpha1.CountedApproval) bool { return samePerson(string(c.Approver), approver) })
-}
-
 // message says how many approvals count, and why others do not.
-func (t *tally) message(g *v1alpha1.ProdAccessGrant, required int) string {
+func (t *tally) message(required int) string {
 	m := fmt.Sprintf("%d of %d approvals", len(t.counted), required)
-	if len(g.Spec.ReviewedBy) > 0 {
-		m += "; spec.reviewedBy is not counted: this release cannot prove who wrote it"
-	}
 	if len(t.ignored) > 0 {
 		m += "; not counted: " + listed(t.ignored)
 	}

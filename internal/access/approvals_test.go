@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
 )
 
 // Each row spoils one of two approvals, which then does not count; the twin is the scene as it was.
@@ -28,8 +29,8 @@ func TestApprovalCountsOnlyIf(t *testing.T) {
 		"another kind":        {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Target.Kind = "BreakGlass" }, "1 of 2 approvals"},
 		"neither yes nor no":  {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Decision = "" }, "1 of 2 approvals"},
 		"the same person":     {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "bob" }, "a1: bob has approved already"},
-		"in another case":     {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "BoB" }, "a1: BoB has approved already"},
-		"by the ARN":          {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = account + "team/bob" }, "bob has approved already"},
+		"in another case":     {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "BoB" }, "a1: BoB is the same person as bob, who has approved already"},
+		"by the ARN":          {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = account + "team/bob" }, "a1: " + account + "team/bob is the same person as bob, who has approved already"},
 		"a service account":   {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "system:serviceaccount:ci:bot" }, "a1: system:serviceaccount:ci:bot is not a person"},
 		"an EKS name":         {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "eks:addon-manager" }, "is not a person"},
 		"the role means more": {func(s *scene, _ *v1alpha1.AccessApproval) { s.Role.RulesHash = "sha256:two" }, "a1: its digest is not status.approvalDigest; approve again what the role gives now"},
@@ -201,12 +202,94 @@ func TestManyIgnoredApprovals(t *testing.T) {
 	}
 }
 
-func TestReviewedByIsNotCounted(t *testing.T) {
-	s := newScene(t)
-	s.Grant.Spec.ReviewedBy = []v1alpha1.Username{"bob", "carol"}
-	s.approveAnew()
-	s.Approvals = s.Approvals[:1]
-	want{state: v1alpha1.StatePendingApproval, message: "1 of 2 approvals; spec.reviewedBy is not counted"}.check(t, s.decide())
+// A review that admission let an attester carry in counts as an approval does, and on the same terms.
+func TestReviewedBy(t *testing.T) {
+	reviewed := func(t *testing.T, reviewers ...v1alpha1.Username) *scene {
+		s := newScene(t)
+		s.Approvals, s.Grant.Spec.ReviewedBy = nil, reviewers
+		return s
+	}
+	s := reviewed(t, "bob", "carol")
+	d := s.decide()
+	want{state: v1alpha1.StateGranting}.check(t, d)
+	for _, a := range d.Approvals {
+		if a.Source != v1alpha1.SourceAttested || !a.At.Equal(&s.Grant.CreationTimestamp) {
+			t.Errorf("counted as %+v", a)
+		}
+	}
+	for name, test := range map[string]struct {
+		spoil   func(*scene)
+		message string
+	}{
+		"one is not two":      {func(s *scene) { s.Grant.Spec.ReviewedBy = s.Grant.Spec.ReviewedBy[:1] }, "1 of 2 approvals"},
+		"no right to approve": {func(s *scene) { s.MayApprove = without("carol") }, "the review of carol: carol does not hold the verb approve on accessroles/infra-member"},
+		"the subject":         {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "Alice@hera.example" }, "is the requester or the subject"},
+		"the requester":       {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "dana@hera.example" }, "is the requester or the subject"},
+		"twice one person":    {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "BOB" }, "BOB is the same person as bob"},
+		"the same approves":   {func(s *scene) { s.Grant.Spec.ReviewedBy = s.Grant.Spec.ReviewedBy[:1]; s.approve("bob") }, "1 of 2 approvals"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := reviewed(t, "bob", "carol")
+			test.spoil(s)
+			want{state: v1alpha1.StatePendingApproval, message: test.message}.check(t, s.decide())
+		})
+	}
+	t.Run("a review and an approval of two people", func(t *testing.T) {
+		s := reviewed(t, "bob")
+		s.approve("carol")
+		want{state: v1alpha1.StateGranting}.check(t, s.decide())
+	})
+}
+
+// without says that everybody may approve but one.
+func without(who string) func(string, []string) bool {
+	return func(user string, _ []string) bool { return user != who }
+}
+
+// One person with two usernames counts once, and does not approve for themselves under the other.
+func TestI7OnePersonUnderTwoNames(t *testing.T) {
+	for name, test := range map[string]struct {
+		users   []access.User
+		message string
+	}{
+		"two approvers":            {[]access.User{{UserID: "AIDABOB", Name: "bob", Tags: map[string]string{v1alpha1.KubernetesUsersTag: "bob carol"}}}, "a1: carol is the same person as bob, who has approved already"},
+		"requester and approver":   {[]access.User{{UserID: "AIDADANA", Name: "dana", Tags: map[string]string{v1alpha1.KubernetesUsersTag: "dana@hera.example carol"}}}, "a1: carol is the requester or the subject"},
+		"subject by a second user": {[]access.User{{UserID: "AIDAX", Name: "x", Tags: map[string]string{v1alpha1.KubernetesUsersTag: "alice carol"}}}, "a1: carol is the requester or the subject"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.Person.Directory = access.NewDirectory(test.users...)
+			want{state: v1alpha1.StatePendingApproval, message: test.message}.check(t, s.decide())
+			test.users[0].Tags = nil
+			s.Person.Directory = access.NewDirectory(test.users...)
+			want{state: v1alpha1.StateGranting}.check(t, s.decide())
+		})
+	}
+}
+
+// What nobody has proven does not count, neither a yes nor a no.
+func TestI7UnprovenWords(t *testing.T) {
+	gap := access.Gap{From: begin.Add(time.Second), To: begin.Add(2 * time.Second)}
+	for name, test := range map[string]struct {
+		spoil   func(*scene)
+		message string
+	}{
+		"made in a gap of the guard": {func(s *scene) {
+			s.Guard.Gaps = []access.Gap{gap}
+			s.Grant.CreationTimestamp = metav1.NewTime(begin.Add(-time.Minute))
+		}, "a1: it was made at 2026-"},
+		"no right to approve": {func(s *scene) { s.MayApprove = without("carol") }, "a1: carol does not hold the verb approve on accessroles/infra-member"},
+		"nobody was asked":    {func(s *scene) { s.MayApprove = nil }, "0 of 2 approvals"},
+		"a revoked approver":  {func(s *scene) { s.revoke("carol") }, "a1: carol is revoked (r0)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			test.spoil(s)
+			want{state: v1alpha1.StatePendingApproval, message: test.message}.check(t, s.decide())
+			s.Approvals[1].Spec.Decision = v1alpha1.DecisionReject
+			want{state: v1alpha1.StatePendingApproval}.check(t, s.decide())
+		})
+	}
 }
 
 // Approving early is not approving later changes: see also the state table.

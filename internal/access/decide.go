@@ -56,6 +56,15 @@ type Facts struct {
 	Role *Role
 	// Approvals that name the grant.
 	Approvals []v1alpha1.AccessApproval
+	// MayApprove says whether a user with these groups holds the right to approve for the grant's role now; nil when that
+	// was not asked, and nobody's word counts then.
+	MayApprove func(user string, groups []string) bool
+	// Revocations are those that may concern the grant, its people and its approvers, the lifted ones included.
+	Revocations []v1alpha1.AccessRevocation
+	// Guard is what is known about the admission guard.
+	Guard Guard
+	// AuditBroken says why the audit trail cannot be written, "" if it can.
+	AuditBroken string
 	// AWS is false when the operator runs with --aws=disabled.
 	AWS bool
 	// Person is what AWS has just said; nil when it was not asked.
@@ -90,6 +99,9 @@ type Decision struct {
 	WakeAt time.Time
 	// RecheckAfter is how long to wait before looking at outside facts again; zero when only events matter.
 	RecheckAfter time.Duration
+	// Remember says that an AccessRevocation of the request must exist before the effect, so that the same manifest,
+	// applied again, gives nothing.
+	Remember bool
 
 	SpecDigest     string
 	ApprovalDigest string
@@ -117,6 +129,9 @@ func no(o Obstacle) Answer { return Answer{Reason: o.Reason, Message: o.Message}
 func Decide(f Facts, now time.Time) Decision {
 	c := &decider{Facts: f, now: now, prior: StateOf(f.Grant), deadline: Deadline(f.Grant), spec: SpecDigest(&f.Grant.Spec)}
 	d := c.decide()
+	if d.Effect == EffectRelease {
+		d.Remember = c.memorable()
+	}
 	switch {
 	case Terminal(d.State):
 		if !Terminal(c.prior) && held(&d) {
@@ -151,6 +166,8 @@ func (c *decider) decide() Decision {
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonDeleted)
 	case !c.now.Before(c.deadline):
 		return c.end(v1alpha1.StateExpired, v1alpha1.ReasonDeadline)
+	case c.revocation() != nil:
+		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRevoked)
 	case g.Status.ActivatedAt != nil:
 		return c.live()
 	default:

@@ -59,6 +59,7 @@ func (c *decider) ended(outcome, cause string) Decision {
 func (c *decider) end(outcome, cause string) Decision {
 	d := c.ended(outcome, cause)
 	c.withdraw(&d)
+	d.Remember = cause == v1alpha1.ReasonRemovedByOthers && c.memorable()
 	d.Message = c.endMessage(cause)
 	switch {
 	case !c.removedAlready():
@@ -86,6 +87,10 @@ func (c *decider) decidedEnd() (state, cause string) {
 func (c *decider) endMessage(cause string) string {
 	g := c.Grant
 	switch cause {
+	case v1alpha1.ReasonRevoked:
+		if r := c.revocation(); r != nil {
+			return fmt.Sprintf("revoked by %s (%s): %s", r.Spec.RevokedBy, r.Name, r.Spec.Reason)
+		}
 	case v1alpha1.ReasonDeadline:
 		if g.Status.ActivatedAt == nil {
 			return fmt.Sprintf("the window ended at %s without access having been granted", stamp(c.deadline))

@@ -6,6 +6,7 @@ package access_test
 import (
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -150,6 +151,33 @@ func (o oddly) facts() access.Facts {
 		}
 		return a
 	})
+	f.Revocations = list(o, "revocations", func() v1alpha1.AccessRevocation {
+		r := v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{Name: o.text("revocation")}, Spec: v1alpha1.AccessRevocationSpec{
+			Person: v1alpha1.Username(o.text("revoked", "alice", "bob", "nobody")), RevokedBy: "eve", Reason: o.text("revocation's reason"),
+		}}
+		if o.yes("of the grant") {
+			r.Spec.Person, r.Spec.Grant = "", &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: f.Grant.Name, SpecDigest: access.SpecDigest(&f.Grant.Spec)}
+		}
+		if o.flag("lifted") {
+			r.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionLifted, Status: metav1.ConditionTrue}}
+		}
+		return r
+	})
+	if !o.yes("the guard was never whole") {
+		f.Guard.Since = begin.Add(-time.Hour)
+	}
+	if o.yes("the guard is broken") {
+		f.Guard.Broken = "a policy is gone"
+	}
+	if o.yes("a gap of the guard") {
+		f.Guard.Gaps = []access.Gap{{From: o.time("gap begins").Time, To: o.time("gap ends").Time}}
+	}
+	if o.yes("the trail is broken") {
+		f.AuditBroken = "no space left"
+	}
+	if !o.yes("nobody may approve") {
+		f.MayApprove = func(string, []string) bool { return true }
+	}
 	// What was written is, most of the time, what was approved.
 	if f.Role != nil && !o.yes("written for something else") {
 		f.Grant.Status.ApprovalDigest = access.ApprovalDigest(string(f.Grant.UID), access.SpecDigest(&f.Grant.Spec), f.Role.MeaningDigest())
@@ -173,6 +201,12 @@ func copyOf(f access.Facts) access.Facts {
 		approvals = append(approvals, *a.DeepCopy())
 	}
 	f.Approvals = approvals
+	var revocations []v1alpha1.AccessRevocation
+	for _, r := range f.Revocations {
+		revocations = append(revocations, *r.DeepCopy())
+	}
+	f.Revocations = revocations
+	f.Guard.Gaps = slices.Clone(f.Guard.Gaps)
 	return f
 }
 
@@ -183,7 +217,9 @@ func decideAnything(t *rapid.T) {
 	now := begin.Add(time.Duration(rapid.IntRange(-1, 60*5).Draw(t, "now")) * time.Minute)
 	before := copyOf(f)
 	d := access.Decide(f, now)
-	if !equality.Semantic.DeepEqual(f, before) {
+	if !equality.Semantic.DeepEqual(f.Grant, before.Grant) || !equality.Semantic.DeepEqual(f.Approvals, before.Approvals) ||
+		!equality.Semantic.DeepEqual(f.Revocations, before.Revocations) || !reflect.DeepEqual(f.Role, before.Role) || !reflect.DeepEqual(f.Person, before.Person) ||
+		!reflect.DeepEqual(f.Guard, before.Guard) {
 		t.Fatalf("the facts were changed")
 	}
 	if again := access.Decide(f, now); !reflect.DeepEqual(d, again) {
@@ -215,6 +251,19 @@ func decideAnything(t *rapid.T) {
 				t.Errorf("%s, and intends the membership in %s", d.State, m.Name)
 			}
 		}
+	}
+	revoked := slices.ContainsFunc(f.Revocations, func(r v1alpha1.AccessRevocation) bool {
+		return access.InForce(&r) && access.Revokes(&r, g, access.Directory{})
+	})
+	switch begins := d.State == v1alpha1.StateGranting && prior != v1alpha1.StateGranting; {
+	case revoked && !over:
+		t.Errorf("I5: revoked, and %s", d.State)
+	case begins && (f.Guard.Broken != "" || f.AuditBroken != ""):
+		t.Errorf("I10: the guard is broken (%s) or the trail is (%s), and access begins", f.Guard.Broken, f.AuditBroken)
+	case begins && g.Status.ActivatedAt == nil && (!f.Guard.Proves(g.CreationTimestamp.Time) || f.MayApprove == nil):
+		t.Error("I7: nobody has proven who asks or who approves, and access begins")
+	case d.Remember && !now.Before(deadline):
+		t.Error("the window is over, and the end of the grant is remembered")
 	}
 	if g.Status.ActivatedAt != nil {
 		was := held(g)

@@ -21,6 +21,12 @@ type Guard struct {
 // Gap is a time when the guard was not known to be whole, both ends included.
 type Gap struct{ From, To time.Time }
 
+// WholeSince says whether the guard has been whole, without a gap, from a time until now.
+func (g Guard) WholeSince(t time.Time) bool {
+	return g.Broken == "" && !g.Since.IsZero() && !t.Before(g.Since) &&
+		!slices.ContainsFunc(g.Gaps, func(gap Gap) bool { return gap.To.IsZero() || !gap.To.Before(t) })
+}
+
 // Proves says whether what was created at a time had to pass the guard. Creation times are in whole seconds, rounded
 // down, so the whole second counts.
 func (g Guard) Proves(created time.Time) bool {

@@ -34,6 +34,8 @@ type Person struct {
 	MFA bool
 	// Memberships are the IAM groups that the user is in.
 	Memberships []string
+	// Directory tells which names are one person's.
+	Directory Directory
 	// Foreign are those groups of the role that the user is in by somebody else's doing.
 	Foreign []string
 }
@@ -62,10 +64,6 @@ func withoutARN(name string) string {
 		return name[strings.LastIndexByte(name, '/')+1:]
 	}
 	return name
-}
-
-func isOneOf(name string, names []string) bool {
-	return slices.ContainsFunc(names, func(n string) bool { return samePerson(n, name) })
 }
 
 // reserved returns the reserved prefix of a username, "" if it has none.

@@ -54,6 +54,9 @@ func (c *decider) comeBack(d Decision) Decision {
 	if r := c.Role; r.NotReady != "" {
 		return c.suspend(d, Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("access stays away until the role %s is ready: %s", r.Name, r.NotReady)}, Answer{})
 	}
+	if o := c.unwatched(); o.Reason != "" {
+		return c.suspend(d, o, Answer{})
+	}
 	if c.AWS && c.Person == nil {
 		return c.identify(d)
 	}

@@ -6,6 +6,7 @@ package access
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
@@ -122,4 +123,9 @@ func evidenceDemand(g *v1alpha1.ProdAccessGrant, r *Role) string {
 		return fmt.Sprintf("the role %s demands proof of a test in staging: create another grant that links it in spec.stagingEvidence", r.Name)
 	}
 	return ""
+}
+
+// NamesGroup says whether a role names an IAM group.
+func NamesGroup(spec *v1alpha1.AccessRoleSpec, group v1alpha1.IAMGroupName) bool {
+	return spec.AWS != nil && slices.ContainsFunc(spec.AWS.Groups, func(g v1alpha1.IAMGroupName) bool { return sameName(string(g), string(group)) })
 }

@@ -39,6 +39,8 @@ func newScene(t *testing.T) *scene {
 				Reason: "the disk of the ledger is full", RequestedBy: "dana@hera.example", ExpiresAt: metav1.NewTime(begin.Add(4 * time.Hour)),
 			},
 		},
+		Guard:      access.Guard{Since: begin.Add(-24 * time.Hour)},
+		MayApprove: func(string, []string) bool { return true },
 		Role: &access.Role{Name: "infra-member", RulesHash: "sha256:one", Spec: v1alpha1.AccessRoleSpec{
 			MaxDuration: metav1.Duration{Duration: 8 * time.Hour}, MaxLeadTime: metav1.Duration{Duration: 168 * time.Hour},
 			Approval:   v1alpha1.ApprovalPolicy{Required: 2},
@@ -78,6 +80,15 @@ func (s *scene) reject(approver string) *v1alpha1.AccessApproval {
 	a := s.approve(approver)
 	a.Spec.Decision = v1alpha1.DecisionReject
 	return a
+}
+
+// revoke adds a revocation of a person.
+func (s *scene) revoke(person string) *v1alpha1.AccessRevocation {
+	s.Revocations = append(s.Revocations, v1alpha1.AccessRevocation{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("r%d", len(s.Revocations))},
+		Spec:       v1alpha1.AccessRevocationSpec{Person: v1alpha1.Username(person), Reason: "the laptop was stolen", RevokedBy: "eve"},
+	})
+	return &s.Revocations[len(s.Revocations)-1]
 }
 
 // digestFor is the digest of an object that asks for the same.

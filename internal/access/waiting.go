@@ -19,7 +19,7 @@ func (c *decider) waiting() Decision {
 		// A revocation wins before activation as well, and what was taken away is not given back (invariant I5).
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
 	}
-	c.question = ask(c.Grant, c.spec, c.Role, c.Person)
+	c.question = c.ask()
 	c.tally = c.question.count(c.Approvals)
 	d := c.settle(c.due())
 	d.ApprovalDigest, d.Approvals, d.Approved = c.question.digest, c.tally.counted, c.approved()
@@ -92,9 +92,12 @@ func (c *decider) due() Decision {
 	if why := violation(g, r); why != "" {
 		return c.blocked(Obstacle{v1alpha1.ReasonPolicyViolation, why})
 	}
+	if o := c.unproven(); o.Reason != "" {
+		return c.blocked(o)
+	}
 	if len(c.tally.counted) < r.required() {
 		d := c.keep(v1alpha1.StatePendingApproval, "")
-		d.Message = c.tally.message(g, r.required())
+		d.Message = c.tally.message(r.required())
 		if c.Person != nil {
 			d.RecheckAfter = RecheckAfter
 		}
@@ -108,6 +111,9 @@ func (c *decider) due() Decision {
 	}
 	if why := cmp.Or(r.Forbidden, r.NotReady); why != "" {
 		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, why)})
+	}
+	if o := c.unwatched(); o.Reason != "" {
+		return c.blocked(o)
 	}
 	if c.AWS && c.Person == nil {
 		return c.identify(c.keep(c.prior, ""))
@@ -133,6 +139,31 @@ func (c *decider) noRole() string {
 	return fmt.Sprintf("there is no AccessRole %s: ask the platform team for it, or create another grant", c.Grant.Spec.Role)
 }
 
+// unproven says why nobody can know who really asks. The grant never changes, so that cannot be mended.
+func (c *decider) unproven() Obstacle {
+	created := c.Grant.CreationTimestamp
+	switch {
+	case c.Guard.Since.IsZero():
+		// Nothing was ever verified, and nothing can be said yet about what was created before.
+		return Obstacle{v1alpha1.ReasonGuardMissing, c.Guard.Broken}
+	case !c.Guard.Proves(created.Time):
+		return Obstacle{v1alpha1.ReasonUnproven, fmt.Sprintf("the grant was created at %s, when the admission guard was not known to be whole, so nobody has "+
+			"proven who asks: create another grant", stamp(created.Time))}
+	}
+	return Obstacle{}
+}
+
+// unwatched says why nothing new is granted at the moment, whoever asks (invariants I8, I10).
+func (c *decider) unwatched() Obstacle {
+	if why := c.Guard.Broken; why != "" {
+		return Obstacle{v1alpha1.ReasonGuardMissing, "nothing new is granted until the admission guard is whole: " + why}
+	}
+	if why := c.AuditBroken; why != "" {
+		return Obstacle{v1alpha1.ReasonAuditUnavailable, "nothing new is granted until the audit trail can be written: " + why}
+	}
+	return Obstacle{}
+}
+
 // plan calls for everything that the role means.
 func (c *decider) plan() Decision {
 	g, r, p := c.Grant, c.Role, c.Person
@@ -143,7 +174,7 @@ func (c *decider) plan() Decision {
 	}
 	d.Record = true
 	if c.AWS {
-		d.AWS.UserID = p.UserID
+		d.AWS.UserID, d.AWS.Names = p.UserID, distinct(p.Names())
 	} else {
 		p = nil
 	}
@@ -173,7 +204,7 @@ func (c *decider) approved() Answer {
 		return Answer{Reason: v1alpha1.ReasonRoleNotFound, Message: c.noRole()}
 	}
 	required := c.Role.required()
-	m := c.tally.message(c.Grant, required)
+	m := c.tally.message(required)
 	if len(c.tally.counted) < required {
 		return Answer{Reason: v1alpha1.ReasonApprovalsMissing, Message: m}
 	}

@@ -8,6 +8,8 @@ import "time"
 
 // Events of the trail. They are part of its format and are never renamed.
 const (
+	// EventSegment begins a segment: the trail itself writes it, nobody else.
+	EventSegment     = "segment"
 	EventRequested   = "requested"
 	EventApproved    = "approved"
 	EventRejected    = "rejected"
@@ -26,19 +28,22 @@ const (
 
 // Entry is one change of access.
 type Entry struct {
-	// Event is what happened, and Time when.
+	// Event is what happened, and Time when; without a Time it is the time of writing.
 	Event string
 	Time  time.Time
-	// Kind, Name and UID are of the object that it happened to.
-	Kind, Name, UID string
+	// Kind and UID are of the object that it happened to.
+	Kind, UID string
 	// Digest identifies what was asked for: status.specDigest of a grant, status.meaningDigest of a role.
 	Digest string
 	// Role, Ticket and Incident are those of the request.
 	Role, Ticket, Incident string
-	// Change says in words what changed.
-	Change string
+
 	// Personal fields: they can be erased from the trail without breaking its chain.
 
+	// Name is of the object that it happened to. People name their requests after themselves.
+	Name string
+	// Change says in words what changed.
+	Change string
 	// Subject is the person whose access it is.
 	Subject string
 	// RequestedBy asked; AppliedBy made the change: the operator, or whoever revoked or lifted.

@@ -73,8 +73,14 @@ type GrantReconciler struct {
 	roles       *RoleReader
 	bindings    *rbac.Engine
 	memberships *membership.Engine // nil with --aws=disabled
-	tasks       *tasks
-	alarms      *alarms
+	guard       Guard
+	trail       Trail
+	// self is the username of the operator.
+	self     string
+	removals access.Removals
+	wake     waker
+	tasks    *tasks
+	alarms   *alarms
 	// Waits before something that failed is tried again: what has to end is tried again soon, however long something
 	// else has been failing before.
 	backoff, endingBackoff workqueue.TypedRateLimiter[types.UID]
@@ -86,8 +92,9 @@ type GrantReconciler struct {
 }
 
 // NewGrantReconciler makes a GrantReconciler. The client must see its own writes. memberships is nil with --aws=disabled.
-func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine) *GrantReconciler {
+func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine, proof Proof) *GrantReconciler {
 	return &GrantReconciler{
+		guard: proof.Guard, trail: proof.Trail, self: proof.Self,
 		client: c, live: live, clock: clock, recorder: rec, roles: roles, memberships: memberships,
 		bindings:      rbac.New(c, live),
 		backoff:       workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxBackoff),
@@ -97,9 +104,8 @@ func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec re
 
 // SetupWithManager registers the controller.
 func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	wake := &waker{}
-	r.tasks = newTasks(wake.wake)
-	r.alarms = newAlarms(r.clock, func(name string) { wake.wake(name, priorityRemoval) })
+	r.tasks = newTasks(r.wake.wake)
+	r.alarms = newAlarms(r.clock, func(name string) { r.wake.wake(name, priorityRemoval) })
 	if err := mgr.Add(r.tasks); err != nil {
 		return fmt.Errorf("adding the task runner: %w", err)
 	}
@@ -110,19 +116,27 @@ func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			ReconciliationTimeout:   reconcileTimeout,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minBackoff, maxBackoff),
 		}).
-		Watches(&v1alpha1.ProdAccessGrant{}, r.onGrant(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.ProdAccessGrant{}, r.onGrant(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.AccessApproval{}, handler.EnqueueRequestsFromMapFunc(toTarget)).
+		Watches(&v1alpha1.AccessRevocation{}, r.onRevocation()).
 		Watches(&v1alpha1.AccessRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfRole)).
 		// The status of the role follows a ClusterRole only a moment later, and not at all if that changed back meanwhile.
 		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfClusterRole), builder.WithPredicates(notInitial())).
 		Watches(&rbacv1.ClusterRoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notInitial())).
 		Watches(&rbacv1.RoleBinding{}, handler.EnqueueRequestsFromMapFunc(toOwner), builder.WithPredicates(notInitial())).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfNamespace), builder.WithPredicates(onlyCreated())).
-		WatchesRawSource(source.Func(wake.start)).
+		WatchesRawSource(source.Func(r.wake.start)).
 		Complete(r)
 }
 
-// waker puts grants back into the queue from outside of any watch.
+// wakeAll looks at every grant again that has not ended.
+func (r *GrantReconciler) wakeAll(ctx context.Context) {
+	for _, req := range r.unended(ctx) {
+		r.wake.wake(req.Name, priorityOrdinary)
+	}
+}
+
+// waker puts objects back into the queue from outside of any watch.
 type waker struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[ctrl.Request]
@@ -213,6 +227,42 @@ func toOwner(_ context.Context, o client.Object) []ctrl.Request {
 	return nil
 }
 
+// onRevocation puts what is revoked before everything else in the queue.
+func (r *GrantReconciler) onRevocation() handler.EventHandler {
+	wake := func(ctx context.Context, o client.Object, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+		revocation, ok := o.(*v1alpha1.AccessRevocation)
+		if !ok {
+			return
+		}
+		var list v1alpha1.ProdAccessGrantList
+		if err := r.client.List(ctx, &list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "listing grants")
+			return
+		}
+		for i := range list.Items {
+			g := &list.Items[i]
+			switch {
+			case access.Terminal(access.StateOf(g)):
+			case access.Revokes(revocation, g, access.Directory{}):
+				enqueue(q, g.Name, priorityRemoval)
+			case revocation.Spec.Person != "" && g.Status.ActivatedAt == nil:
+				// It may be the person under a name that only AWS knows, or one of the approvers.
+				enqueue(q, g.Name, priorityOrdinary)
+			}
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			if !e.IsInInitialList {
+				wake(ctx, e.Object, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			wake(ctx, e.ObjectNew, q)
+		},
+	}
+}
+
 func (r *GrantReconciler) toGrantsOfRole(ctx context.Context, o client.Object) []ctrl.Request {
 	return r.unended(ctx, client.MatchingFields{indexRole: o.GetName()})
 }
@@ -229,10 +279,10 @@ func (r *GrantReconciler) toGrantsOfClusterRole(ctx context.Context, o client.Ob
 	return reqs
 }
 
-func (r *GrantReconciler) unended(ctx context.Context, of client.ListOption) []ctrl.Request {
+func (r *GrantReconciler) unended(ctx context.Context, of ...client.ListOption) []ctrl.Request {
 	var list v1alpha1.ProdAccessGrantList
 	// Waiting for our own writes would make every role event wait for the busiest moment.
-	if err := r.client.List(ctx, &list, of, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+	if err := r.client.List(ctx, &list, append(of, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
 		logr.FromContextOrDiscard(ctx).Error(err, "listing grants")
 		return nil
 	}

@@ -53,6 +53,10 @@ type pass struct {
 	failed bool
 	// slow says that a removal was under way before.
 	slow bool
+	// unrevoked says that the API server itself was asked whether anything is revoked.
+	unrevoked bool
+	// again is how soon to look at what looks removed, zero if nothing does.
+	again time.Duration
 }
 
 // run decides, carries out, and decides again until nothing is left to do now.
@@ -65,8 +69,25 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 	} else if access.Terminal(access.StateOf(p.g)) {
 		p.notice(ctx)
 	}
+	p.lookAfterMemberships(ctx)
+	p.flush(ctx)
+	if err := p.readRevocations(ctx); err != nil {
+		return p.retry(err), nil
+	}
 	for range maxRounds {
 		d := access.Decide(p.facts, p.now)
+		if d.State == v1alpha1.StateGranting && d.Record && !p.unrevoked {
+			// The last look before access is written is at what is stored, not at what a watch has shown.
+			if err := p.readLive(ctx); err != nil {
+				return p.retry(err), nil
+			}
+			continue
+		}
+		if d.Remember {
+			if err := p.remember(ctx, &d); err != nil {
+				return p.retry(err), nil
+			}
+		}
 		if d.Record {
 			status.Grant(p.g, &d, status.Notes{}, p.now)
 			if err := p.write(ctx); err != nil {
@@ -147,7 +168,12 @@ func (p *pass) gather(ctx context.Context) error {
 	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}); err != nil {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
-	p.facts.Approvals = approvals.Items
+	p.facts.Approvals, p.facts.Guard, p.facts.AuditBroken = approvals.Items, p.guard.State(), p.trail.Broken()
+	if p.g.Status.ActivatedAt == nil {
+		if p.facts.MayApprove, err = mayApprove(ctx, p.client, p.g, approvals.Items); err != nil {
+			return err
+		}
+	}
 	if known, ok := p.people.Load(p.g.UID); ok && access.StateOf(p.g) == v1alpha1.StateGranting {
 		if i, ok := known.(identified); ok && p.now.Sub(i.at) < identityLasts {
 			p.facts.Person = i.person
@@ -187,7 +213,7 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 		p.backoff.Forget(p.g.UID)
 		p.endingBackoff.Forget(p.g.UID)
 		if controllerutil.ContainsFinalizer(p.g, v1alpha1.Finalizer) {
-			return false, false, p.setFinalizer(ctx, controllerutil.RemoveFinalizer)
+			return false, false, p.release(ctx, d)
 		}
 	}
 	return false, false, nil
@@ -203,7 +229,16 @@ func (p *pass) identify() (again, inFlight bool, err error) {
 		of = append(of, m.Name)
 	}
 	person, ok := await(p, fmt.Sprint(taskIdentify, of), p.tasks.granting, func(ctx context.Context) *access.Person {
-		return p.memberships.Identify(ctx, name, of)
+		person := p.memberships.Identify(ctx, name, of)
+		if !person.Found {
+			return person
+		}
+		// Who is who has to be known before anybody's word counts: two names may be one person's.
+		var err error
+		if person.Directory, err = p.memberships.Directory(ctx); err != nil {
+			return &access.Person{Unavailable: err.Error()}
+		}
+		return person
 	})
 	if ok {
 		p.facts.Person = person
@@ -238,10 +273,12 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	case p.facts.TakenAway != "":
 		return true, false, nil
 	case d.State == v1alpha1.StateGranted:
-		p.failed = p.failed || p.facts.Obstacle.Reason != ""
+		p.failed = p.failed || p.facts.Obstacle.Reason != "" && p.again == 0
 		return false, false, nil
 	case p.facts.Obstacle.Reason != "":
 		return true, false, nil
+	case p.again > 0:
+		return false, false, nil
 	}
 	p.facts.Done = joined && !p.failed
 	return p.facts.Done, false, nil
@@ -378,9 +415,13 @@ func (p *pass) bind(ctx context.Context) {
 		return p.bindings.Ensure(ctx, p.g, b)
 	}, func(b *v1alpha1.GrantBinding, o rbac.Outcome) {
 		*b = o.Binding
+		if o.TakenAway {
+			// On record for as long as it is not clear who took it: without the uid it would be made anew.
+			b.Observed = true
+		}
 		switch {
-		case o.TakenAway && p.facts.TakenAway == "":
-			p.facts.TakenAway = rbac.Describe(*b)
+		case o.TakenAway:
+			p.missing(ctx, rbac.Describe(*b), &p.notes.Bindings)
 		case o.Obstacle.Reason != "":
 			p.facts.Obstacle, p.notes.Bindings = o.Obstacle, o.Obstacle
 		}
@@ -451,6 +492,12 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 	if d.State != v1alpha1.StateGranting {
 		p.people.Delete(p.g.UID)
 	}
+	if len(p.g.Status.Outbox) > 0 {
+		p.again = access.RetryAfter
+	}
+	if p.again > 0 && (d.RecheckAfter == 0 || p.again < d.RecheckAfter) {
+		d.RecheckAfter = p.again
+	}
 	return p.wakeAt(d), nil
 }
 
@@ -463,6 +510,8 @@ func (p *pass) write(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
 	defer cancel()
+	told := changes(p.stored, p.g, p.now)
+	p.tell(ctx, told)
 	err := p.client.Status().Patch(ctx, p.g, client.MergeFromWithOptions(p.stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
 	if err != nil {
 		return err
@@ -478,6 +527,11 @@ func (p *pass) write(ctx context.Context) error {
 		}
 		measure(p.g, after, p.clock.Now())
 		p.recorder.Eventf(p.g, nil, kind, after, "Decide", "%s", c.Message)
+	}
+	for _, e := range told {
+		if reason, also := eventReasons[e.Event]; also {
+			p.recorder.Eventf(p.g, nil, reason.kind, reason.name, "Decide", "%s", e.Message)
+		}
 	}
 	return nil
 }

@@ -26,9 +26,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/membership"
 	"github.com/hera-platform/prod-access-operator/internal/rbac"
 	"github.com/hera-platform/prod-access-operator/internal/status"
@@ -142,6 +144,12 @@ type RoleReconciler struct {
 	recorder    recorder.EventRecorder
 	roles       *RoleReader
 	memberships *membership.Engine // nil with --aws=disabled
+	guard       Guard
+	trail       Trail
+	self        string
+	wake        waker
+	// wakeGrant looks at a grant again, before others.
+	wakeGrant func(name string)
 
 	mu     sync.Mutex
 	groups map[types.UID]groupsSeen
@@ -155,8 +163,11 @@ type groupsSeen struct {
 }
 
 // NewRoleReconciler makes a RoleReconciler. memberships is nil with --aws=disabled.
-func NewRoleReconciler(c client.Client, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine) *RoleReconciler {
-	return &RoleReconciler{client: c, clock: clock, recorder: rec, roles: roles, memberships: memberships, groups: map[types.UID]groupsSeen{}}
+func NewRoleReconciler(c client.Client, clock Clock, rec recorder.EventRecorder, roles *RoleReader, memberships *membership.Engine, proof Proof) *RoleReconciler {
+	return &RoleReconciler{
+		client: c, clock: clock, recorder: rec, roles: roles, memberships: memberships, guard: proof.Guard, trail: proof.Trail, self: proof.Self,
+		groups: map[types.UID]groupsSeen{},
+	}
 }
 
 // SetupWithManager registers the controller.
@@ -165,8 +176,21 @@ func (r *RoleReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("accessrole").
 		For(&v1alpha1.AccessRole{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&rbacv1.ClusterRole{}, handler.EnqueueRequestsFromMapFunc(r.toRoles)).
+		WatchesRawSource(source.Func(r.wake.start)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: roleWorkers}).
 		Complete(r)
+}
+
+// wakeAll looks at every role again.
+func (r *RoleReconciler) wakeAll(ctx context.Context) {
+	var list v1alpha1.AccessRoleList
+	if err := r.client.List(ctx, &list); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing AccessRoles")
+		return
+	}
+	for i := range list.Items {
+		r.wake.wake(list.Items[i].Name, priorityOrdinary)
+	}
 }
 
 func (r *RoleReconciler) toRoles(ctx context.Context, o client.Object) []ctrl.Request {
@@ -217,7 +241,7 @@ func (r *RoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	default:
 		ready = metav1.ConditionFalse
 	}
-	status.Role(obj, ready, why.Reason, why.Message, now)
+	status.Role(obj, ready, why.Reason, why.Message, r.guard.State().Broken, now)
 	if err := r.write(ctx, obj, stored); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -227,6 +251,14 @@ func (r *RoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 func (r *RoleReconciler) write(ctx context.Context, obj, stored *v1alpha1.AccessRole) error {
 	if equality.Semantic.DeepEqual(stored.Status, obj.Status) {
 		return nil
+	}
+	// The trail first: a status that is not stored makes it be told again, and not be lost.
+	told := roleChanges(stored, obj)
+	for i := range told {
+		told[i].Time, told[i].AppliedBy = r.clock.Now(), r.self
+	}
+	if err := r.trail.Append(ctx, told...); err != nil {
+		return fmt.Errorf("the audit trail cannot be written: %w", err)
 	}
 	before := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady)
 	err := r.client.Status().Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
@@ -241,7 +273,45 @@ func (r *RoleReconciler) write(ctx context.Context, obj, stored *v1alpha1.Access
 		}
 		r.recorder.Eventf(obj, nil, kind, after.Reason, "Inspect", "%s", after.Message)
 	}
+	for _, e := range told {
+		if reason, ok := roleEvents[e.Event]; ok {
+			r.recorder.Eventf(obj, nil, "Warning", reason, "Inspect", "%s", e.Change)
+		}
+	}
 	return nil
+}
+
+var roleEvents = map[string]string{audit.EventRoleChanged: "RoleChanged", audit.EventStranger: "Stranger"}
+
+// roleChanges are what the audit trail has to say about a new status of a role.
+func roleChanges(before, after *v1alpha1.AccessRole) []audit.Entry {
+	var told []audit.Entry
+	add := func(event, subject, change string) {
+		told = append(told, audit.Entry{
+			Event: event, Kind: "AccessRole", Name: after.Name, UID: string(after.UID), Digest: after.Status.MeaningDigest, Role: after.Name,
+			Subject: subject, Change: change,
+		})
+	}
+	if was, is := before.Status.MeaningDigest, after.Status.MeaningDigest; was != "" && was != is {
+		add(audit.EventRoleChanged, "", fmt.Sprintf("the role gives something else than before (rules %s): approvals of pending grants are void, and live grants "+
+			"of this ClusterRole have what it gives now", after.Status.Kubernetes.RulesHash))
+	}
+	for _, g := range after.Status.AWS.Groups {
+		known := map[string]bool{}
+		for _, b := range before.Status.AWS.Groups {
+			if b.Name == g.Name {
+				for _, s := range b.Strangers {
+					known[s.IAMUser] = true
+				}
+			}
+		}
+		for _, s := range g.Strangers {
+			if !known[s.IAMUser] {
+				add(audit.EventStranger, s.IAMUser, fmt.Sprintf("a member of the IAM group %s without a grant", g.Name))
+			}
+		}
+	}
+	return told
 }
 
 // inspectGroups reads the groups of a role from AWS when it is time to. What cannot be read stays as it was, and makes
@@ -272,8 +342,11 @@ func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.Access
 		}
 		g, why := r.inspectGroup(ctx, name, before, now)
 		obj.Status.AWS.Groups = append(obj.Status.AWS.Groups, g)
+		if look := r.missing(ctx, name); look > 0 {
+			again = min(again, look)
+		}
 		if why.Reason != "" {
-			again = access.RecheckAfter
+			again = min(again, access.RecheckAfter)
 			if trouble.Reason == "" {
 				trouble = why
 			}
@@ -283,6 +356,29 @@ func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.Access
 	r.groups[obj.UID] = groupsSeen{generation: obj.Generation, until: now.Add(again), trouble: trouble}
 	r.mu.Unlock()
 	return trouble, again
+}
+
+// missing wakes the grants whose membership in a group AWS does not show any more, and says how soon the group has to be
+// read again to be sure of others; zero if none is in doubt.
+func (r *RoleReconciler) missing(ctx context.Context, group v1alpha1.IAMGroupName) (again time.Duration) {
+	var list v1alpha1.ProdAccessGrantList
+	if err := r.client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing grants")
+		return access.RecheckAfter
+	}
+	for i := range list.Items {
+		g := &list.Items[i]
+		if access.StateOf(g) != v1alpha1.StateGranted || !access.Claims(g, string(group)) {
+			continue
+		}
+		switch a := r.memberships.Absent(g.Status.AWS.UserID, string(group)); {
+		case a.Confirmed:
+			r.wakeGrant(g.Name)
+		case a.Suspected:
+			again = sooner(again, max(time.Second, a.Again))
+		}
+	}
+	return again
 }
 
 func (r *RoleReconciler) inspectGroup(ctx context.Context, name v1alpha1.IAMGroupName, before v1alpha1.RoleGroupStatus, now time.Time) (v1alpha1.RoleGroupStatus, access.Obstacle) {

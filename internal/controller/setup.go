@@ -46,21 +46,30 @@ func Options(o ctrl.Options) ctrl.Options {
 	return o
 }
 
-// Setup registers every controller. api is nil with --aws=disabled.
-func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock) error {
+// Proof is what nothing new is granted without: the guard that proves who said what, and the trail of what was done.
+type Proof struct {
+	Guard Guard
+	Trail Trail
+	// Self is the operator's own username.
+	Self string
+}
+
+// Setup registers every controller. api is nil with --aws=disabled. It returns what is to be called when the answer of
+// the guard has changed.
+func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock, proof Proof) (guardChanged func(context.Context), err error) {
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
-		return fmt.Errorf("adding indexes to the cache: %w", err)
+		return nil, fmt.Errorf("adding indexes to the cache: %w", err)
 	}
 	// Every informer exists before the manager starts: it is ready only when all have synced, and a process that becomes
 	// the leader has nothing left to read.
 	namespaces := &metav1.PartialObjectMetadata{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	for _, o := range []client.Object{
-		&v1alpha1.AccessRole{}, &v1alpha1.ProdAccessGrant{}, &v1alpha1.AccessApproval{},
+		&v1alpha1.AccessRole{}, &v1alpha1.ProdAccessGrant{}, &v1alpha1.AccessApproval{}, &v1alpha1.AccessRevocation{},
 		&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &rbacv1.RoleBinding{}, namespaces,
 	} {
 		if _, err := mgr.GetCache().GetInformer(ctx, o, cache.BlockUntilSynced(false)); err != nil {
-			return fmt.Errorf("preparing to watch %T: %w", o, err)
+			return nil, fmt.Errorf("preparing to watch %T: %w", o, err)
 		}
 	}
 	var memberships *membership.Engine
@@ -69,11 +78,22 @@ func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock) erro
 	}
 	rec := mgr.GetEventRecorder(Name)
 	roles := &RoleReader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Rules: rbac.NewRules(mgr.GetClient(), mgr.GetClient())}
-	if err := NewRoleReconciler(mgr.GetClient(), clock, rec, roles, memberships).SetupWithManager(mgr); err != nil {
-		return fmt.Errorf("setting up the role controller: %w", err)
+	roleReconciler := NewRoleReconciler(mgr.GetClient(), clock, rec, roles, memberships, proof)
+	if err := roleReconciler.SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("setting up the role controller: %w", err)
 	}
-	if err := NewGrantReconciler(mgr.GetClient(), mgr.GetAPIReader(), clock, rec, roles, memberships).SetupWithManager(mgr); err != nil {
-		return fmt.Errorf("setting up the grant controller: %w", err)
+	grants := NewGrantReconciler(mgr.GetClient(), mgr.GetAPIReader(), clock, rec, roles, memberships, proof)
+	if err := grants.SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("setting up the grant controller: %w", err)
 	}
-	return nil
+	roleReconciler.wakeGrant = func(name string) { grants.wake.wake(name, priorityRemoval) }
+	revocations := NewRevocationReconciler(mgr.GetClient(), clock, rec, memberships, proof)
+	if err := revocations.SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("setting up the revocation controller: %w", err)
+	}
+	return func(ctx context.Context) {
+		roleReconciler.wakeAll(ctx)
+		grants.wakeAll(ctx)
+		revocations.wakeAll(ctx)
+	}, nil
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/controller/prooftest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 )
@@ -44,6 +45,11 @@ var (
 	serial  atomic.Int64
 	// slow holds back the removals of a person, by name, until a channel is closed.
 	slow sync.Map
+
+	guard prooftest.Guard
+	trail prooftest.Trail
+	// changed tells the operator that the guard has changed.
+	changed func(context.Context)
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -81,6 +87,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if err := prooftest.LetEverybodyApprove(ctx, kube); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
 	cancel()
 	if err := <-stopped; err != nil {
@@ -107,7 +117,7 @@ func startOperator(ctx context.Context, cp *controlplane.ControlPlane, api *iam.
 	if err != nil {
 		return nil, err
 	}
-	if err := controller.Setup(ctx, mgr, api, now); err != nil {
+	if changed, err = controller.Setup(ctx, mgr, api, now, prooftest.Proof(&guard, &trail)); err != nil {
 		return nil, err
 	}
 	stopped := make(chan error, 1)
@@ -132,7 +142,7 @@ func person(prefix string) (name, kubernetesUser string) {
 // role makes a role that reads ConfigMaps, with a ClusterRole and an IAM group of its own.
 func role(t *testing.T, change func(*v1alpha1.AccessRole)) *v1alpha1.AccessRole {
 	t.Helper()
-	name := unique("role")
+	name := unique("prod-access-role")
 	create(t, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name},
 		Rules: []rbacv1.PolicyRule{{Verbs: []string{"get", "list"}, APIGroups: []string{""}, Resources: []string{"configmaps"}}}})
 	account.AddGroup("prod-" + name)

@@ -34,6 +34,9 @@ type Engine struct {
 	grants Grants
 	clock  Clock
 	people keyedMutex
+
+	directory directory
+	absences  absences
 }
 
 // New makes an Engine.
@@ -103,13 +106,7 @@ func (e *Engine) user(ctx context.Context, name string) (*access.Person, error) 
 	if u == nil || u.UserId == nil || u.UserName == nil || u.Arn == nil {
 		return nil, errIncomplete
 	}
-	tags := make(map[string]string, len(u.Tags))
-	for _, t := range u.Tags {
-		if t.Key != nil && t.Value != nil {
-			tags[*t.Key] = *t.Value
-		}
-	}
-	return &access.Person{Found: true, Name: *u.UserName, UserID: *u.UserId, KubernetesUsers: access.KubernetesUsersOf(*u.UserName, *u.Arn, tags)}, nil
+	return &access.Person{Found: true, Name: *u.UserName, UserID: *u.UserId, KubernetesUsers: access.KubernetesUsersOf(*u.UserName, *u.Arn, tagsOf(u.Tags))}, nil
 }
 
 // Member is a person as a grant recorded them.
@@ -123,7 +120,8 @@ type Outcome struct {
 	Covered bool
 	// Obstacle is set when the membership cannot be made until somebody mends something.
 	Obstacle access.Obstacle
-	// Err is set when the outcome is not known, or not yet as it should be. It is told to people.
+	// Err is set when the outcome is not known, or not yet as it should be. It is told to people. For how long it is of no
+	// use to try again where a removal is suspected, Engine.Absent says.
 	Err error
 }
 
@@ -152,6 +150,8 @@ func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) 
 		defer cancel()
 		return e.join(ctx, m, group, grants)
 	}
+	// Whoever takes it away from here on, it is not against any grant.
+	e.absences.clear(m.UserID, group)
 	if !ours && !claimed(grants, group) {
 		return Outcome{}
 	}
@@ -174,6 +174,7 @@ func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
 	if _, covered := coveredUntil(grants, group, e.clock.Now()); covered {
 		return Outcome{Covered: true}
 	}
+	e.absences.clear(m.UserID, group)
 	name, err := e.presentName(ctx, m, group)
 	if err != nil {
 		return unknown(say(err))
@@ -189,6 +190,45 @@ func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
 		return Outcome{}
 	}
 	return e.leave(ctx, m, group)
+}
+
+// Expel removes the membership of somebody who has none from us: a stranger, by the name that the IAM user has now. A
+// membership that a live grant covers is left alone, and so is one in a group that somebody is not in or that AWS does not
+// have. Two calls when there is nothing to remove, four otherwise.
+func (e *Engine) Expel(ctx context.Context, iamUser, group string) Outcome {
+	// AWS would take the caller to be meant.
+	if iamUser == "" {
+		return unknown(errNobody)
+	}
+	p, err := e.user(ctx, iamUser)
+	if err != nil {
+		return unknown(say(err))
+	}
+	if !p.Found {
+		return Outcome{}
+	}
+	unlock, err := e.people.lock(ctx, p.UserID)
+	if err != nil {
+		return unknown(err)
+	}
+	defer unlock()
+	grants, err := e.grants.OfPerson(ctx, p.UserID)
+	if err != nil {
+		// Not having looked is not having seen that nothing covers it.
+		return unknown(err)
+	}
+	groups, err := e.memberships(ctx, p.Name)
+	if err != nil && !aws.IsNotFound(err) {
+		return unknown(say(err))
+	}
+	if _, covered := coveredUntil(grants, group, e.clock.Now()); covered {
+		return Outcome{Covered: true, Present: contains(groups, group)}
+	}
+	e.absences.clear(p.UserID, group)
+	if !contains(groups, group) {
+		return Outcome{}
+	}
+	return e.remove(ctx, p.Name, group)
 }
 
 func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1alpha1.ProdAccessGrant) Outcome {
@@ -209,15 +249,20 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 		return o
 	}
 	if contains(before, group) {
+		e.absences.clear(m.UserID, group)
 		o.Present = true
 		return o
 	}
-	// What was seen once and is gone now was taken away by somebody, and is never given back (invariant I5).
-	if slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool {
-		return access.Covers(&g, group, e.clock.Now()) && observed(&g, group)
-	}) {
-		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: fmt.Sprintf("somebody took %s out of the IAM group %s while a grant "+
-			"covers it, and it is not given back: delete the grants that cover it, and create another", name, group)}
+	// What was seen once and is gone now was taken away by somebody, and is never given back (invariant I5). The suspicion
+	// outlives the grant that it arose from, or another would give back what was taken away under the first.
+	if e.absences.suspects(m.UserID, group) || seen(grants, group, e.clock.Now()) {
+		if e.absences.miss(m.UserID, group, e.clock.Now()).Confirmed {
+			o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: fmt.Sprintf("somebody took %s out of the IAM group %s while a grant "+
+				"covers it, and it is not given back: delete the grants that cover it, and create another", name, group)}
+			return o
+		}
+		o.Err = fmt.Errorf("AWS does not show %s in the IAM group %s any more, though a grant covers it: looking again before it is taken for a removal; "+
+			"nothing is added meanwhile", name, group)
 		return o
 	}
 	// Bounded as a whole: whoever verifies an end later counts on no write being on its way for longer.
@@ -245,7 +290,10 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 	}
 	if o.Present = contains(after, group); !o.Present {
 		o.Err = fmt.Errorf("AWS does not yet show %s in the IAM group %s", name, group)
+		return o
 	}
+	// What was read of the group before this says nothing about it.
+	e.absences.clear(m.UserID, group)
 	return o
 }
 
@@ -260,7 +308,13 @@ func (e *Engine) leave(ctx context.Context, m Member, group string) Outcome {
 		o.Present = false
 		return o
 	}
-	_, err = e.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{GroupName: &group, UserName: &name})
+	return e.remove(ctx, name, group)
+}
+
+// remove takes a user out of a group and reads back that it is so.
+func (e *Engine) remove(ctx context.Context, name, group string) Outcome {
+	o := Outcome{Present: true}
+	_, err := e.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{GroupName: &group, UserName: &name})
 	if err != nil && !aws.IsNotFound(err) {
 		o.Err = say(err)
 		return o
@@ -319,7 +373,7 @@ func (e *Engine) memberNamed(ctx context.Context, userID, group string) (string,
 		if err != nil {
 			return "", err
 		}
-		if page.Group == nil {
+		if page.Group == nil || page.IsTruncated && page.Marker == nil {
 			return "", errIncomplete
 		}
 		for _, u := range page.Users {
@@ -340,7 +394,7 @@ func (e *Engine) memberships(ctx context.Context, name string) ([]string, error)
 			return nil, err
 		}
 		// A cut answer looks like an empty one to the SDK, but for the list: an empty list is there, and has no elements.
-		if page.Groups == nil {
+		if page.Groups == nil || page.IsTruncated && page.Marker == nil {
 			return nil, errIncomplete
 		}
 		for _, g := range page.Groups {
@@ -359,8 +413,25 @@ type Group struct {
 	Members map[string]string
 }
 
-// Inspect reads a group; nil when there is none. One call for each page.
+// Inspect reads a group; nil when there is none. Each whole reading counts as a look at the memberships in it (see
+// Absent). One call for each page.
 func (e *Engine) Inspect(ctx context.Context, group string) (*Group, error) {
+	found, err := e.inspect(ctx, group)
+	if err != nil {
+		return nil, say(err)
+	}
+	e.forgive(ctx, group)
+	members := map[string]bool{}
+	if found != nil {
+		for id := range found.Members {
+			members[id] = true
+		}
+	}
+	e.absences.sawGroup(group, members, e.clock.Now())
+	return found, nil
+}
+
+func (e *Engine) inspect(ctx context.Context, group string) (*Group, error) {
 	found := &Group{Members: map[string]string{}}
 	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group})
 	for pages.HasMorePages() {
@@ -369,10 +440,10 @@ func (e *Engine) Inspect(ctx context.Context, group string) (*Group, error) {
 			return nil, nil
 		}
 		if err != nil {
-			return nil, say(err)
+			return nil, err
 		}
-		if page.Group == nil || page.Group.Arn == nil {
-			return nil, say(errIncomplete)
+		if page.Group == nil || page.Group.Arn == nil || page.IsTruncated && page.Marker == nil {
+			return nil, errIncomplete
 		}
 		found.ARN = *page.Group.Arn
 		for _, u := range page.Users {
@@ -382,6 +453,26 @@ func (e *Engine) Inspect(ctx context.Context, group string) (*Group, error) {
 		}
 	}
 	return found, nil
+}
+
+// forgive forgets who is missed in a group although no grant calls for them there any more, as when a grant was removed by
+// force.
+func (e *Engine) forgive(ctx context.Context, group string) {
+	for _, userID := range e.absences.missed(group) {
+		grants, err := e.grants.OfPerson(ctx, userID)
+		if err != nil {
+			continue
+		}
+		if _, covered := coveredUntil(grants, group, e.clock.Now()); !covered {
+			e.absences.clear(userID, group)
+		}
+	}
+}
+
+// Absent says whether a membership that was on record as made has gone, as far as AWS was read until now; it asks AWS
+// nothing. It is for memberships that a live grant covers and has seen: of others it says nothing of use.
+func (e *Engine) Absent(userID, group string) Absence {
+	return e.absences.of(userID, group, e.clock.Now())
 }
 
 // Claimed says whether any grant of the person has a membership in the group on record.
@@ -394,8 +485,13 @@ func claimed(grants []v1alpha1.ProdAccessGrant, group string) bool {
 	return slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.Claims(&g, group) })
 }
 
+// seen says whether a live grant has seen the membership.
+func seen(grants []v1alpha1.ProdAccessGrant, group string, now time.Time) bool {
+	return slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.Covers(&g, group, now) && observed(&g, group) })
+}
+
 func observed(g *v1alpha1.ProdAccessGrant, group string) bool {
-	return slices.ContainsFunc(g.Status.AWS.Groups, func(m v1alpha1.GroupMembership) bool { return string(m.Name) == group && m.Observed })
+	return slices.ContainsFunc(g.Status.AWS.Groups, func(m v1alpha1.GroupMembership) bool { return strings.EqualFold(string(m.Name), group) && m.Observed })
 }
 
 // coveredUntil is the last deadline of the grants that cover a membership.

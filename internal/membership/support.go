@@ -26,7 +26,12 @@ type told struct {
 func (t told) Error() string { return t.text }
 func (t told) Unwrap() error { return t.err }
 
-func say(err error) error { return told{text: explain(err), err: err} }
+func say(err error) error {
+	if said, ok := errors.AsType[told](err); ok {
+		return said
+	}
+	return told{text: explain(err), err: err}
+}
 
 func explain(err error) string {
 	if errors.Is(err, errIncomplete) {

@@ -68,8 +68,8 @@ func Grant(g *v1alpha1.ProdAccessGrant, d *access.Decision, notes Notes, now tim
 
 	c.only(v1alpha1.ConditionReconciling, d.State == v1alpha1.StateGranting || d.State == v1alpha1.StateRevoking,
 		cmp.Or(d.Cause, d.State), d.Message)
-	// Only a violation cannot end by itself or by somebody's help: the request never changes.
-	c.only(v1alpha1.ConditionStalled, d.State == v1alpha1.StateBlocked && d.Cause == v1alpha1.ReasonPolicyViolation, d.Cause, d.Message)
+	// What a request is, and who can know who made it, cannot change: nothing else cannot end by itself or by somebody's help: the request never changes.
+	c.only(v1alpha1.ConditionStalled, d.State == v1alpha1.StateBlocked && (d.Cause == v1alpha1.ReasonPolicyViolation || d.Cause == v1alpha1.ReasonUnproven), d.Cause, d.Message)
 }
 
 var (
@@ -142,7 +142,7 @@ type conditions struct {
 
 func (c conditions) set(kind string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(c.of, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: bounded(message), ObservedGeneration: c.generation, LastTransitionTime: c.at,
+		Type: kind, Status: status, Reason: reason, Message: Bounded(message), ObservedGeneration: c.generation, LastTransitionTime: c.at,
 	})
 }
 
@@ -186,7 +186,8 @@ func when(yes bool) metav1.ConditionStatus {
 	return metav1.ConditionFalse
 }
 
-func bounded(s string) string {
+// Bounded cuts a message to what a status holds.
+func Bounded(s string) string {
 	if len(s) <= maxMessage {
 		return s
 	}
@@ -197,9 +198,23 @@ func bounded(s string) string {
 	return s + "…"
 }
 
-// Role brings the status of a role in line with what was found: ready is True, False or Unknown.
-func Role(r *v1alpha1.AccessRole, ready metav1.ConditionStatus, reason, message string, now time.Time) {
+// Role brings the status of a role in line with what was found: ready is True, False or Unknown; broken says why the
+// admission guard cannot be relied on, "" if it can.
+func Role(r *v1alpha1.AccessRole, ready metav1.ConditionStatus, reason, message, broken string, now time.Time) {
 	r.Status.ObservedGeneration = r.Generation
 	c := conditions{of: &r.Status.Conditions, generation: r.Generation, at: metav1.NewTime(now.Truncate(time.Second))}
 	c.set(v1alpha1.ConditionReady, ready, reason, message)
+	if broken == "" {
+		c.set(v1alpha1.ConditionGuardIntact, metav1.ConditionTrue, v1alpha1.ReasonGuardWhole, "the admission policies are as released, and were seen to refuse")
+	} else {
+		c.set(v1alpha1.ConditionGuardIntact, metav1.ConditionFalse, v1alpha1.ReasonGuardBroken, broken)
+	}
+}
+
+// Revocation brings the status of a revocation in line with what was done and found.
+func Revocation(r *v1alpha1.AccessRevocation, done, lifted access.Answer, now time.Time) {
+	r.Status.ObservedGeneration = r.Generation
+	c := conditions{of: &r.Status.Conditions, generation: r.Generation, at: metav1.NewTime(now.Truncate(time.Second))}
+	c.answer(v1alpha1.ConditionReady, done)
+	c.answer(v1alpha1.ConditionLifted, lifted)
 }

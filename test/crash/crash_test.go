@@ -40,6 +40,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/controller/prooftest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 )
@@ -66,6 +67,10 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = plane.Stop() }()
 	if kube, err = client.New(plane.Config, client.Options{Scheme: controller.NewScheme()}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := prooftest.LetEverybodyApprove(ctx, kube); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -197,6 +202,7 @@ type stage struct {
 const user, group = "alice", "hera-prod"
 
 func newStage(t *testing.T, name string) *stage {
+	name = "prod-access-" + name
 	s := &stage{T: t, account: fake.New(fake.Config{}), clock: &shifted{PassiveClock: realclock.RealClock{}}, name: name}
 	s.server = httptest.NewServer(s.account)
 	t.Cleanup(s.server.Close)
@@ -310,7 +316,7 @@ func (s *stage) operator(f *fuse) (stop func()) {
 		HTTPClient:  roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)), //nolint:bodyclose // a transport passes bodies on
 		Credentials: awssdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", "")),
 	})
-	if err := controller.Setup(ctx, mgr, api, now); err != nil {
+	if _, err := controller.Setup(ctx, mgr, api, now, prooftest.Proof(&prooftest.Guard{}, &prooftest.Trail{})); err != nil {
 		s.Fatal(err)
 	}
 	stopped := make(chan error, 1)

@@ -24,7 +24,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
@@ -33,7 +36,8 @@ import (
 // serial tells the processes beside one control plane apart.
 var serial atomic.Int64
 
-// Install applies what the operator needs in the cluster, without its Deployment: there are no nodes to run it.
+// Install applies what the operator needs in the cluster, without its Deployment: there are no nodes to run it. It
+// returns when the admission policies act.
 func Install(ctx context.Context, cp *controlplane.ControlPlane, config string) error {
 	if err := cp.Apply(ctx, filepath.Join(config, "crd")); err != nil {
 		return err
@@ -41,9 +45,49 @@ func Install(ctx context.Context, cp *controlplane.ControlPlane, config string) 
 	if _, err := cp.Kubectl(ctx, "", "apply", "--server-side", "-f", filepath.Join(config, "manager", "namespace.yaml")); err != nil {
 		return err
 	}
-	for _, dir := range []string{"rbac", "roles"} {
+	for _, dir := range []string{"rbac", "roles", "admission"} {
 		if err := cp.Apply(ctx, filepath.Join(config, dir)); err != nil {
 			return err
+		}
+	}
+	return waitForAdmission(ctx, cp)
+}
+
+// waitForAdmission waits until the API server has taken up the policies. It does so in the order in which they were
+// created, so the last of them acts for all; the one on grants, because its params take a watch of their own.
+func waitForAdmission(ctx context.Context, cp *controlplane.ControlPlane) error {
+	kube, err := client.New(cp.Config, client.Options{})
+	if err != nil {
+		return err
+	}
+	forged := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "access.hera.dev/v1alpha1", "kind": "ProdAccessGrant", "metadata": map[string]any{"name": "forged"},
+		"spec": map[string]any{
+			"subject": map[string]any{"iamUser": "alice"}, "role": "infra-member", "reason": "see whether admission acts",
+			"requestedBy": "somebody-else", "expiresAt": "2026-01-01T00:00:00Z",
+		},
+	}}
+	role := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "access.hera.dev/v1alpha1", "kind": "AccessRole", "metadata": map[string]any{"name": "infra-member"},
+	}}
+	probes := map[string]func(context.Context) error{
+		"requestedBy is somebody-else": func(ctx context.Context) error {
+			return kube.Create(ctx, forged.DeepCopy(), client.DryRunAll)
+		},
+		"status is written by the operator alone": func(ctx context.Context) error {
+			return kube.Status().Patch(ctx, role.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"status":{"meaningDigest":"forged"}}`)), client.DryRunAll)
+		},
+	}
+	for refusal, probe := range probes {
+		var answer error
+		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+			if err := probe(ctx); ctx.Err() == nil {
+				answer = err
+			}
+			return answer != nil && strings.Contains(answer.Error(), refusal), nil
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for the admission policies to refuse what they must (%q): %w; the last answer was: %v", refusal, err, answer)
 		}
 	}
 	return nil

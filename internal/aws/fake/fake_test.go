@@ -184,6 +184,9 @@ func TestRefusals(t *testing.T) {
 		{"UpdateAccessKey", in{"UserName": "alice", "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "Status": "Off"}, "ValidationError", 400},
 		{"DeleteSSHPublicKey", in{"UserName": "alice", "SSHPublicKeyId": "APKAIOSFODNN7EXAMPLE"}, "NoSuchEntity", 404},
 		{"ListVirtualMFADevices", in{"AssignmentStatus": "Some"}, "ValidationError", 400},
+		{"GetAccountAuthorizationDetails", in{"Filter": []string{"User", "Users"}}, "ValidationError", 400},
+		{"GetAccountAuthorizationDetails", in{"MaxItems": 1001}, "ValidationError", 400},
+		{"GetAccountAuthorizationDetails", in{"Marker": "made-up"}, "ValidationError", 400},
 		// The caller is a role session, so it cannot mean itself.
 		{"GetUser", in{}, "ValidationError", 400},
 		{"ListAccessKeys", in{}, "ValidationError", 400},

@@ -105,7 +105,8 @@ var operations = map[string]operation{
 	"DeleteServiceSpecificCredential": writes(deleteLeftover(ServiceSpecificCredential)),
 
 	"ListAccountAliases": reads(listAccountAliases), "GetAccountSummary": reads(getAccountSummary),
-	"GetCallerIdentity": {run: getCallerIdentity, sts: true},
+	"GetAccountAuthorizationDetails": reads(getAccountAuthorizationDetails),
+	"GetCallerIdentity":              {run: getCallerIdentity, sts: true},
 }
 
 // ofUser runs an operation on the user that UserName names.
@@ -293,16 +294,28 @@ type pageXML[T any] struct {
 // page answers with those of the items that the request asks for, in an element of that name and in order of key,
 // which must be unique. A marker names the last item before the page, and is good only for the operation that gave it.
 func page[T any](c *call, element string, items []T, key func(T) string) any {
+	p := pageXML[T]{}
+	p.Items = list[T]{XMLName: xml.Name{Local: element}}
+	p.Items.Member, p.Marker = cutPage(c, items, key)
+	if c.err != nil {
+		return nil
+	}
+	p.IsTruncated = p.Marker != ""
+	return p
+}
+
+// cutPage returns those of the items that the request asks for, and the marker of the page after them, empty for the last.
+func cutPage[T any](c *call, items []T, key func(T) string) (members []T, marker string) {
 	limit := 100
 	if v := c.params.Get("MaxItems"); v != "" {
 		n, err := strconv.Atoi(v)
 		switch {
 		case err != nil || n < 1:
-			return c.violates("maxItems", "have value greater than or equal to 1")
+			c.violates("maxItems", "have value greater than or equal to 1")
 		case n > 1000:
-			return c.violates("maxItems", "have value less than or equal to 1000")
+			c.violates("maxItems", "have value less than or equal to 1000")
 		}
-		limit = n
+		limit = max(n, 1)
 	}
 	if c.iam.pageLimit > 0 {
 		limit = min(limit, c.iam.pageLimit)
@@ -312,15 +325,13 @@ func page[T any](c *call, element string, items []T, key func(T) string) any {
 		text, err := base64.RawURLEncoding.DecodeString(c.params.Get("Marker"))
 		last, ok := strings.CutPrefix(string(text), c.op+" ")
 		if err != nil || !ok {
-			return c.invalid("Invalid Marker.")
+			c.invalid("Invalid Marker.")
 		}
 		items = slices.DeleteFunc(items, func(item T) bool { return key(item) <= last })
 	}
-	p := pageXML[T]{IsTruncated: len(items) > limit}
-	if p.IsTruncated {
+	if len(items) > limit {
 		items = items[:limit]
-		p.Marker = base64.RawURLEncoding.EncodeToString([]byte(c.op + " " + key(items[limit-1])))
+		marker = base64.RawURLEncoding.EncodeToString([]byte(c.op + " " + key(items[limit-1])))
 	}
-	p.Items = list[T]{XMLName: xml.Name{Local: element}, Member: items}
-	return p
+	return items, marker
 }

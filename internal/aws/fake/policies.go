@@ -169,8 +169,9 @@ func detachPolicy(c *call, e *entity) any {
 	return nil
 }
 
+type attachedXML struct{ PolicyName, PolicyArn string }
+
 func listAttachedPolicies(c *call, e *entity) any {
-	type attachedXML struct{ PolicyName, PolicyArn string }
 	var policies []attachedXML
 	for _, arn := range e.attached {
 		if p := c.state.policies[arn]; c.inPath(p.path) {
@@ -287,13 +288,18 @@ func getPolicyVersion(c *call) any {
 	if p == nil || version != "v1" {
 		return c.notFound("Policy %s version %s does not exist or is not attachable.", arn, version)
 	}
-	type versionXML struct {
-		Document         string
-		VersionID        string `xml:"VersionId"`
-		IsDefaultVersion bool
-		CreateDate       string
-	}
-	return struct{ PolicyVersion versionXML }{versionXML{encode(p.document), version, true, stamp(p.created)}}
+	return struct{ PolicyVersion versionXML }{p.versionXML()}
+}
+
+type versionXML struct {
+	Document         string
+	VersionID        string `xml:"VersionId"`
+	IsDefaultVersion bool
+	CreateDate       string
+}
+
+func (p *policy) versionXML() versionXML {
+	return versionXML{encode(p.document), "v1", true, stamp(p.created)}
 }
 
 func listPolicies(c *call) any {

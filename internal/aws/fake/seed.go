@@ -218,6 +218,38 @@ func (f *IAM) AddAccessKey(name string, created time.Time) string {
 	return id
 }
 
+// ActiveKeys returns the ids of the user's active access keys, in the order in which they were added.
+func (f *IAM) ActiveKeys(name string) []string {
+	var ids []string
+	f.look(name, func(u *user) {
+		for _, k := range u.keys {
+			if k.status == "Active" {
+				ids = append(ids, k.id)
+			}
+		}
+	})
+	return ids
+}
+
+// AddPassword gives the user, who has none, a console password.
+func (f *IAM) AddPassword(name string) {
+	f.must("CreateLoginProfile", map[string]string{"UserName": name, "Password": "Correct-horse-9"})
+}
+
+// HasPassword reports whether the user has a console password.
+func (f *IAM) HasPassword(name string) bool {
+	var has bool
+	f.look(name, func(u *user) { has = u.login != nil })
+	return has
+}
+
+// look reads a user under the lock.
+func (f *IAM) look(name string, read func(*user)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	read((&call{state: f.state}).mustUser(name))
+}
+
 // UseAccessKey notes that the access key was last used at that time for that service.
 func (f *IAM) UseAccessKey(id string, at time.Time, service string) {
 	f.mu.Lock()
