@@ -291,8 +291,8 @@ func TestLongestLine(t *testing.T) {
 
 func TestConcurrentAppends(t *testing.T) {
 	dir := t.TempDir()
-	trail := fileTrail(filepath.Join(dir, "audit.log"), 64<<10, 0, nil, nil)
-	const callers, each = 10, 20
+	trail := fileTrail(filepath.Join(dir, "audit.log"), 20_000, 0, nil, nil)
+	const callers, each = 8, 10
 	var wg sync.WaitGroup
 	for c := range callers {
 		wg.Go(func() {

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -152,7 +151,7 @@ func (g *Guard) Start(ctx context.Context) error {
 	retry := firstRetry
 	for {
 		g.watch(ctx)
-		wait := min(retry, g.interval)
+		wait := retry
 		if g.look(ctx) {
 			wait, retry = g.interval, firstRetry
 		} else {
@@ -234,8 +233,8 @@ func (g *Guard) look(ctx context.Context) bool {
 		g.silent(ctx, say(err))
 		return false
 	}
-	if why, breach := g.fault(seen); why != "" {
-		g.fail(ctx, why, breach)
+	if why := g.fault(seen); why != "" {
+		g.fail(ctx, why, false) // what happens to them will show in their pins
 	} else if v, why := g.probe(calls, seen); v == accepted {
 		g.fail(ctx, why+": see that every API server runs the admission plugin ValidatingAdmissionPolicy; if so, "+remedy, true)
 	} else if v == silent {
@@ -286,8 +285,8 @@ func (g *Guard) read(ctx context.Context) (map[object]observed, error) {
 	return seen, nil
 }
 
-// fault says what is wrong with the policies and bindings, "" if nothing; breach, whether their pins will not show it.
-func (g *Guard) fault(seen map[object]observed) (why string, breach bool) {
+// fault says what is wrong with the policies and bindings, "" if nothing.
+func (g *Guard) fault(seen map[object]observed) string {
 	missing, foreign := g.releases.judge(seen, g.ledger.Pins)
 	var faults []string
 	mend := remedy
@@ -299,14 +298,9 @@ func (g *Guard) fault(seen map[object]observed) (why string, breach bool) {
 		mend += newer
 	}
 	if len(faults) == 0 {
-		return "", false
+		return ""
 	}
-	// What was there before will come back with another uid, or another generation. What was not shows nothing.
-	breach = slices.ContainsFunc(missing, func(o object) bool {
-		_, ok := g.ledger.Pins[o.String()]
-		return !ok
-	})
-	return "the admission guard is broken; " + strings.Join(faults, "; ") + ": " + mend, breach
+	return "the admission guard is broken; " + strings.Join(faults, "; ") + ": " + mend
 }
 
 func names(objects []object) []string {
@@ -346,7 +340,7 @@ func (g *Guard) prove(ctx context.Context, began time.Time, pins map[string]pin)
 	g.tell(ctx, "")
 }
 
-// fail notes that something is wrong.
+// fail notes that something is wrong; breach, that pins do not show it.
 func (g *Guard) fail(ctx context.Context, why string, breach bool) {
 	changed := g.ledger.broken(breach)
 	g.dirty = g.dirty || changed
@@ -368,7 +362,7 @@ func (g *Guard) silent(ctx context.Context, why string) {
 		// What was before is not judged by this: the pins will tell.
 		g.broken = unverified + ": " + why
 		g.publish()
-		if g.missed > tolerated && now.Sub(g.started) >= 2*g.interval {
+		if now.Sub(g.started) >= 2*g.interval {
 			g.tell(ctx, g.broken)
 		}
 	case g.broken == "" && g.missed > tolerated && now.Sub(g.ledger.LastWhole) >= 2*g.interval:

@@ -30,8 +30,11 @@ func TestI10OnlyWhatWasCreatedUnderAProvenGuardCounts(t *testing.T) {
 		"a binding is deleted and created again, both seen": func(w *world) (time.Time, bool) {
 			w.delete(binding("bound"))
 			w.look()
-			w.expect("missing: ValidatingAdmissionPolicyBinding bound")
 			during := w.create()
+			w.down = true
+			w.rest(3 * interval)
+			w.down = false
+			w.expect("missing: ValidatingAdmissionPolicyBinding bound") // still the best that is known
 			w.apply(first)
 			return during, false
 		},
@@ -149,6 +152,48 @@ func TestI10OnlyWhatWasCreatedUnderAProvenGuardCounts(t *testing.T) {
 			w.down = false
 			return during, false
 		},
+		"no dry run is answered for long, then one is accepted, and the operator is killed": func(w *world) (time.Time, bool) {
+			w.mute = true
+			w.rest(2 * interval)
+			w.mute, w.off = false, true
+			w.look()
+			w.expect("accepts an object in a forged name")
+			during := w.create()
+			w.off = false
+			w.restart()
+			return during, false
+		},
+		"it breaks during a look, after what it breaks was read": func(w *world) (during time.Time, counts bool) {
+			w.meanwhile = func() {
+				w.edit(binding("same"))
+				w.pass(2 * time.Second)
+				during = w.create()
+				w.pass(2 * skew)
+			}
+			w.look()
+			w.expect("")
+			w.look()
+			w.expect("not as released: ValidatingAdmissionPolicyBinding same")
+			w.apply(first)
+			return during, false
+		},
+		"the operator is suspended, and wakes to an unanswered call": func(w *world) (time.Time, bool) {
+			w.pass(time.Hour)
+			w.down = true
+			w.look()
+			w.expect("")
+			w.down = false
+			return w.create(), true
+		},
+		"several calls in a row are not answered, for seconds": func(w *world) (time.Time, bool) {
+			w.down = true
+			for range 5 {
+				w.look()
+			}
+			w.expect("")
+			w.down = false
+			return w.create(), true
+		},
 		"somebody applies the same again": func(w *world) (time.Time, bool) {
 			w.apply(first)
 			return w.create(), true
@@ -174,13 +219,26 @@ func TestI10OnlyWhatWasCreatedUnderAProvenGuardCounts(t *testing.T) {
 			w.restart()
 			return during, false
 		},
-		"somebody else wrote the record": func(w *world) (time.Time, bool) {
-			other := w.record.DeepCopy()
-			other.ResourceVersion = "other"
-			w.record = other
+		"somebody deletes the record": func(w *world) (time.Time, bool) {
+			w.record = nil
 			w.delete(binding("same"))
 			w.look()
 			during := w.create()
+			w.apply(first)
+			w.look()
+			w.restart()
+			return during, false
+		},
+		"somebody else wrote the record": func(w *world) (time.Time, bool) {
+			during := w.create()
+			other := w.guard.ledger
+			other.Gaps = []gap{{From: during.Add(-time.Second), To: during.Add(time.Second), Breach: true}}
+			if err := (&record{client: w, namespace: namespace, stored: w.record.DeepCopy()}).save(w.t.Context(), other); err != nil {
+				w.t.Fatal(err)
+			}
+			w.rest(time.Minute)
+			w.delete(binding("same"))
+			w.look()
 			w.apply(first)
 			w.look()
 			w.restart()
@@ -318,6 +376,13 @@ func TestUpgrade(t *testing.T) {
 		w.look()
 		w.expect("missing: ValidatingAdmissionPolicyBinding extra")
 	})
+	t.Run("a policy that is probed and not there yet", func(t *testing.T) {
+		w := newWorld(t, first, none)
+		w.options.Probes = append(w.options.Probes, Probe{Policy: "extra", Forged: forged, Object: forgedApproval})
+		w.operate(second, first)
+		w.look()
+		w.expect("")
+	})
 	t.Run("two steps at once", func(t *testing.T) {
 		w, before := begin(t)
 		w.rest(time.Minute)
@@ -327,6 +392,37 @@ func TestUpgrade(t *testing.T) {
 		w.expect("")
 		w.expectProven("before", before, true)
 		w.expectProven("in between", w.now.Add(-2*time.Second), false)
+	})
+	t.Run("an edit in between", func(t *testing.T) {
+		w, before := begin(t)
+		w.stop()
+		w.edit(policy("asked"))
+		during := w.create()
+		w.apply(changed)
+		w.operate(changed, first)
+		w.look()
+		w.expect("")
+		w.expectProven("before", before, true)
+		w.expectProven("during", during, false)
+	})
+	t.Run("what is left of the previous release is edited", func(t *testing.T) {
+		w, _ := begin(t)
+		w.operate(second, first)
+		w.apply(second)
+		w.look()
+		w.edit(policy("old"))
+		w.look()
+		w.expect("")
+		w.apply(first, policy("asked"))
+		during := w.create()
+		w.apply(first)
+		w.look()
+		w.expect("")
+		w.expectProven("when it mattered again", during, false)
+		w.edit(policy("old"))
+		w.edit(policy("bound"))
+		w.look()
+		w.expect("not as released: ValidatingAdmissionPolicy bound, ValidatingAdmissionPolicy old")
 	})
 	t.Run("of neither release", func(t *testing.T) {
 		w, _ := begin(t)

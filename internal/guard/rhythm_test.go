@@ -42,8 +42,8 @@ func TestRhythm(t *testing.T) {
 	w.delete(binding("same"))
 	timers.Step(interval)
 	looks("when it breaks", 1)
-	for _, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		timers.Step(wait*time.Second - time.Nanosecond)
+	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
+		timers.Step(time.Duration(seconds)*time.Second - time.Nanosecond)
 		looks("before a retry", 0)
 		timers.Step(time.Nanosecond)
 		looks("at a retry", 1)

@@ -170,14 +170,14 @@ func TestStoredSpecs(t *testing.T) {
 			if len(seen) == 0 {
 				t.Fatal("nothing is stored")
 			}
-			if why, _ := g.fault(seen); why != "" {
+			if why := g.fault(seen); why != "" {
 				t.Error(why)
 			}
 			// The twin: with one word changed, it is found.
 			for o, s := range seen {
 				if p, ok := s.spec.(*admissionv1.ValidatingAdmissionPolicySpec); ok {
 					p.MatchConstraints.MatchPolicy = new(admissionv1.Exact)
-					if why, _ := g.fault(seen); !strings.Contains(why, "not as released: "+o.String()) {
+					if why := g.fault(seen); !strings.Contains(why, "not as released: "+o.String()) {
 						t.Errorf("a change of %s is reported as %q", o, why)
 					}
 					break

@@ -79,6 +79,8 @@ type world struct {
 	record  *corev1.ConfigMap
 	writes  int
 	looks   int
+	// meanwhile happens while a probe is tried, once.
+	meanwhile func()
 	// down: no call is answered. mute: no dry run is. off: nothing is enforced. readOnly: the record cannot be written.
 	down, mute, off, readOnly bool
 
@@ -256,6 +258,12 @@ func (w *world) Create(_ context.Context, o client.Object, options ...client.Cre
 	}
 	if len(applied.DryRun) != 1 || applied.DryRun[0] != metav1.DryRunAll {
 		w.t.Fatalf("a probe that is stored: %T", o)
+	}
+	if w.meanwhile != nil {
+		defer func() {
+			w.meanwhile()
+			w.meanwhile = nil
+		}()
 	}
 	switch {
 	case w.down || w.mute:

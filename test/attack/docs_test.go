@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/yaml"
 )
 
@@ -109,6 +110,15 @@ func readPolicies(t *testing.T) map[string]*admissionregistrationv1.ValidatingAd
 		}
 	}
 	for name, p := range policies {
+		var stored admissionregistrationv1.ValidatingAdmissionPolicy
+		if err := as(t, root).Get(t.Context(), nameOf(name), &stored); err != nil {
+			t.Fatal(err)
+		}
+		// Kustomize does not leave every way of writing a long expression as it is, and the operator compares.
+		if !equality.Semantic.DeepEqual(stored.Spec.Variables, p.Spec.Variables) || !equality.Semantic.DeepEqual(stored.Spec.Validations, p.Spec.Validations) ||
+			!equality.Semantic.DeepEqual(stored.Spec.MatchConditions, p.Spec.MatchConditions) {
+			t.Errorf("the policy %s is not installed as it is written", name)
+		}
 		if !bindings[name] {
 			t.Errorf("the policy %s has no binding of the same name that denies", name)
 		}

@@ -16,19 +16,22 @@ import (
 // namespaceRows are attempts to become the operator by way of its namespace.
 func namespaceRows(_ *testing.T, _ *scene) []row {
 	want := refusedBy{"namespace", "the namespace prod-access-system is the operator's"}
+	agent := person{user: "system:serviceaccount:calico-system:calico-node"}
 	const other = "payments"
 	meta := func(in, name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: in, Name: name} }
-	objects := map[string]func(in string) client.Object{
-		"a pod":            func(in string) client.Object { return pod(in, "mine") },
-		"a token's secret": func(in string) client.Object { return tokenSecret(meta(in, "mine")) },
-		"a lease":          func(in string) client.Object { return &coordinationv1.Lease{ObjectMeta: meta(in, "mine")} },
-		"a record":         func(in string) client.Object { return &corev1.ConfigMap{ObjectMeta: meta(in, "prod-access-audit")} },
-		"an event": func(in string) client.Object {
+	objects := []struct {
+		what   string
+		object func(in string) client.Object
+	}{
+		{"a pod", func(in string) client.Object { return pod(in, "mine") }},
+		{"a token's secret", func(in string) client.Object { return tokenSecret(meta(in, "mine")) }},
+		{"a lease", func(in string) client.Object { return &coordinationv1.Lease{ObjectMeta: meta(in, "mine")} }},
+		{"a record", func(in string) client.Object { return &corev1.ConfigMap{ObjectMeta: meta(in, "prod-access-audit")} }},
+		{"an event", func(in string) client.Object {
 			return &corev1.Event{ObjectMeta: meta(in, "mine"), InvolvedObject: corev1.ObjectReference{Namespace: in}}
-		},
-		"a RoleBinding":     func(in string) client.Object { return roleBinding(in, "mine", "admin", user(nora)) },
-		"a service account": func(in string) client.Object { return &corev1.ServiceAccount{ObjectMeta: meta(in, "mine")} },
-		"a quota":           func(in string) client.Object { return &corev1.ResourceQuota{ObjectMeta: meta(in, "mine")} },
+		}},
+		{"a RoleBinding", func(in string) client.Object { return roleBinding(in, "mine", "admin", user(nora)) }},
+		{"a service account", func(in string) client.Object { return &corev1.ServiceAccount{ObjectMeta: meta(in, "mine")} }},
 	}
 	// No kubelet answers: what admission lets pass ends there.
 	const noNode = "does not have a host assigned"
@@ -38,9 +41,9 @@ func namespaceRows(_ *testing.T, _ *scene) []row {
 	}
 
 	var rows []row
-	for what, object := range objects {
+	for _, o := range objects {
 		for _, p := range []person{manager, nora} {
-			rows = append(rows, row{name: p.user + " creates " + what, who: p, do: create(object(namespace)), want: want, twin: twin{do: create(object(other))}})
+			rows = append(rows, row{name: p.user + " creates " + o.what, who: p, do: create(o.object(namespace)), want: want, twin: twin{do: create(o.object(other))}})
 		}
 	}
 	for _, e := range entries {
@@ -81,6 +84,7 @@ func namespaceRows(_ *testing.T, _ *scene) []row {
 		{name: "deleting all pods", who: manager, do: removeAllIn(&corev1.Pod{}, namespace), want: want, twin: twin{do: removeAllIn(&corev1.Pod{}, other)}},
 		{name: "a pod, as somebody called like a group", who: person{user: "system:nodes"}, do: create(pod(namespace, "mine")), want: want, twin: twin{who: apiserver}},
 		{name: "a pod, as Argo CD", who: argo, do: create(pod(namespace, "mine")), want: want, twin: twin{who: replicator}},
+		{name: "a note on a pod, as a network agent", who: agent, do: patch(pod(namespace, "target"), note), want: want, twin: twin{who: person{agent.user, []string{"maintainers"}}}},
 		{name: "a record, and not the operator", who: sam, do: create(&corev1.ConfigMap{ObjectMeta: meta(namespace, "prod-access-audit")}), want: want, twin: twin{who: theOperator}},
 		{name: "a note on the namespace", who: manager, do: patch(theirs, note), want: want, twin: twin{do: patch(others, note)}},
 		{name: "another name in the namespace's label", who: manager, do: patch(theirs, `{"metadata":{"labels":{"kubernetes.io/metadata.name":"payments"}}}`), want: want,

@@ -53,6 +53,7 @@ func roleRows(t *testing.T, s *scene) []row {
 		)
 	}
 	return append(rows, []row{
+		{name: "a maintainer changes a role", who: person{argo.user, []string{"maintainers"}}, do: patch(&held, `{"spec":{"maxDuration":"168h"}}`), want: administers, twin: twin{who: ada}},
 		{name: "one approval instead of two", who: manager, do: patch(&held, `{"spec":{"approval":{"required":1}}}`), want: administers, twin: twin{who: ada}},
 		{name: "a role for a week", who: manager, do: patch(&held, `{"spec":{"maxDuration":"168h"}}`), want: administers, twin: twin{who: theOperator}},
 		{name: "deleting a role", who: manager, do: remove(&held), want: administers, twin: twin{who: ada}},

@@ -106,6 +106,9 @@ func giveRights(ctx context.Context) error {
 		clusterBinding("everybody", "everything", everybody),
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "developer-approver"}, Rules: []rbacv1.PolicyRule{{
 			APIGroups: []string{"access.hera.dev"}, Resources: []string{"accessroles"}, ResourceNames: []string{"developer"}, Verbs: []string{"approve"}}}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "maintainer"}, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{"access.hera.dev"}, Resources: []string{"accessroles"}, Verbs: []string{"maintain"}}}},
+		clusterBinding("maintainers", "maintainer", group("maintainers")),
 		clusterBinding("team-leads", "developer-approver", group("team-leads")),
 		clusterBinding("platform-leads", "prod-access-approver", group("platform-leads")),
 		clusterBinding("security-team", "prod-access-security", group("security-team")),

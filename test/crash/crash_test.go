@@ -134,12 +134,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
 func (r roundTripper) Do(req *http.Request) (*http.Response, error)        { return r(req) }
 
-// kubeEffect names a write that belongs to a grant; leases, events, reviews and the status of roles do not.
+// kubeEffect names a write that belongs to a grant or its revocation; leases, events, reviews and the status of roles do
+// not.
 func kubeEffect(req *http.Request) string {
 	if req.Method == http.MethodGet {
 		return ""
 	}
-	for _, part := range []string{"/prodaccessgrants/", "/clusterrolebindings", "/rolebindings"} {
+	for _, part := range []string{"/prodaccessgrants/", "/accessrevocations", "/accessapprovals/", "/clusterrolebindings", "/rolebindings"} {
 		if strings.Contains(req.URL.Path, part) {
 			kind := strings.Trim(part, "/")
 			if strings.HasSuffix(req.URL.Path, "/status") {
@@ -197,6 +198,8 @@ type stage struct {
 	grants  []*v1alpha1.ProdAccessGrant
 	serial  int
 	name    string
+	// acted says that what the scenario is about has been done: it is done once, whoever dies of it.
+	acted bool
 }
 
 const user, group = "alice", "hera-prod"
@@ -252,6 +255,12 @@ func (s *stage) approve(g *v1alpha1.ProdAccessGrant) {
 	if digest == "" {
 		digest = "sha256:" + strings.Repeat("0", 64)
 	}
+	s.say(g, digest)
+}
+
+// say lets somebody else approve a digest.
+func (s *stage) say(g *v1alpha1.ProdAccessGrant, digest string) {
+	s.Helper()
 	s.serial++
 	s.create(&v1alpha1.AccessApproval{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", g.Name, s.serial)}, Spec: v1alpha1.AccessApprovalSpec{
 		Target: v1alpha1.ApprovalTarget{Kind: v1alpha1.TargetGrant, Name: g.Name, UID: string(g.UID)},
@@ -468,6 +477,146 @@ var scenarios = map[string]scenario{
 		}
 		return s.reaches(f, g, v1alpha1.StateGranted)
 	}},
+	// the revocation's finalizer, the decision, binding, membership, observation, the revocation in force
+	"revocation of a person": {atLeast: 6, before: activeGrant, story: func(s *stage, f *fuse) bool {
+		defer s.gaveNothing(f)
+		return s.revoked(f, s.grants[0], s.revoke(v1alpha1.AccessRevocationSpec{Person: user}))
+	}},
+	// the same
+	"revocation of a grant": {atLeast: 6, before: activeGrant, story: func(s *stage, f *fuse) bool {
+		defer s.gaveNothing(f)
+		g := s.grants[0]
+		return s.revoked(f, g, s.revoke(v1alpha1.AccessRevocationSpec{
+			Grant: &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: g.Name, SpecDigest: access.SpecDigest(&g.Spec)},
+		}))
+	}},
+	// binding, membership, observation, the revocation, its end, the approval, finalizer; then finalizer and status of the
+	// object that is made again
+	"remembered deletion": {atLeast: 9, before: activeGrant, story: func(s *stage, f *fuse) bool {
+		defer s.gaveNothing(f)
+		g := s.grants[0]
+		if g.DeletionTimestamp == nil && !s.acted {
+			if err := kube.Delete(s.Context(), g); err != nil {
+				s.Fatal(err)
+			}
+		}
+		if !s.acted {
+			hurried := false
+			if !s.until(f, "the end of the object", func() bool {
+				exists := s.get(g)
+				if exists && !hurried && access.Terminal(access.StateOf(g)) {
+					hurried = true
+					s.hurry(g, 10*time.Second) // the last look
+				}
+				return !exists
+			}) {
+				return false
+			}
+			s.remembered(f, g)
+			s.acted = true
+			s.grants[0] = s.again(g)
+			g = s.grants[0]
+		}
+		return s.reaches(f, g, v1alpha1.StateRevoked)
+	}},
+	// what is missing, the revocation, its end, the decision, membership, observation
+	"taken away": {atLeast: 6, before: activeGrant, story: func(s *stage, f *fuse) bool {
+		defer s.gaveNothing(f)
+		g := s.grants[0]
+		if !s.acted {
+			s.acted = true
+			if err := kube.Delete(s.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: access.BindingName(g)}}); err != nil {
+				s.Fatal(err)
+			}
+		}
+		hurried := false
+		alive := s.until(f, v1alpha1.StateRevoked, func() bool {
+			s.get(g)
+			synced := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionBindingsSynced)
+			if !hurried && synced.Reason == v1alpha1.ReasonRemovedByOthers && access.StateOf(g) == v1alpha1.StateGranted {
+				hurried = true
+				s.hurry(g, 5*time.Second) // the look at what else goes
+			}
+			return access.StateOf(g) == v1alpha1.StateRevoked
+		})
+		if alive {
+			s.remembered(f, g)
+		}
+		return alive
+	}},
+}
+
+// again applies the manifest of a grant that is gone once more, with an approval that would do.
+func (s *stage) again(gone *v1alpha1.ProdAccessGrant) *v1alpha1.ProdAccessGrant {
+	s.Helper()
+	if err := kube.Get(s.Context(), client.ObjectKeyFromObject(s.role), s.role); err != nil {
+		s.Fatal(err)
+	}
+	g := &v1alpha1.ProdAccessGrant{ObjectMeta: metav1.ObjectMeta{Name: gone.Name}, Spec: gone.Spec}
+	s.create(g)
+	s.say(g, access.ApprovalDigest(string(g.UID), access.SpecDigest(&g.Spec), s.role.Status.MeaningDigest))
+	return g
+}
+
+// revoke lets a security engineer revoke, once.
+func (s *stage) revoke(spec v1alpha1.AccessRevocationSpec) *v1alpha1.AccessRevocation {
+	s.Helper()
+	spec.Reason, spec.RevokedBy = "the laptop was stolen on the train", "eve@hera.example"
+	r := &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: spec}
+	if err := kube.Create(s.Context(), r); client.IgnoreAlreadyExists(err) != nil {
+		s.Fatal(err)
+	}
+	return r
+}
+
+// revoked waits until a grant has ended by a revocation, and the revocation says so.
+func (s *stage) revoked(f *fuse, g *v1alpha1.ProdAccessGrant, r *v1alpha1.AccessRevocation) bool {
+	s.Helper()
+	return s.reaches(f, g, v1alpha1.StateRevoked) && s.until(f, "the revocation in force", func() bool {
+		if err := kube.Get(s.Context(), client.ObjectKeyFromObject(r), r); err != nil {
+			s.Fatal(err)
+		}
+		ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && ready.Reason == v1alpha1.ReasonInForce
+	})
+}
+
+// remembered checks that the operator keeps in mind that a request has ended, for as long as its window lasts.
+func (s *stage) remembered(f *fuse, g *v1alpha1.ProdAccessGrant) {
+	s.Helper()
+	var list v1alpha1.AccessRevocationList
+	if err := kube.List(s.Context(), &list); err != nil {
+		s.Fatal(err)
+	}
+	for _, r := range list.Items {
+		if of := r.Spec.Grant; of != nil && of.Name == g.Name && of.SpecDigest == access.SpecDigest(&g.Spec) && r.Spec.RevokedBy == "operator" {
+			return
+		}
+	}
+	s.Errorf("I3: after %q nothing remembers that %s has ended", f.effects, g.Name)
+}
+
+// hurry puts the operator's clock forward and has it look at a grant again, so that nobody waits for what it waits for.
+func (s *stage) hurry(g *v1alpha1.ProdAccessGrant, by time.Duration) {
+	s.Helper()
+	s.clock.forward(by)
+	base := g.DeepCopy()
+	metav1.SetMetaDataAnnotation(&g.ObjectMeta, "clock", s.clock.Now().Format(time.RFC3339Nano))
+	if err := kube.Patch(s.Context(), g, client.MergeFrom(base)); client.IgnoreNotFound(err) != nil {
+		s.Fatal(err)
+	}
+}
+
+// gaveNothing checks that whoever was revoked was not given access, not even for a moment (I5).
+func (s *stage) gaveNothing(f *fuse) {
+	s.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, effect := range f.effects {
+		if effect == "AddUserToGroup" || effect == "POST clusterrolebindings" {
+			s.Errorf("access was given: %q", f.effects)
+		}
+	}
 }
 
 // rule makes the ClusterRole allow one verb.
@@ -518,7 +667,7 @@ func TestCrashAfterEverySideEffect(t *testing.T) {
 
 func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects []string) {
 	t.Helper()
-	s := newStage(t, fmt.Sprintf("%s-%d", name, n))
+	s := newStage(t, fmt.Sprintf("%s-%d", strings.ReplaceAll(name, " ", "-"), n))
 	never := newFuse(-1)
 	if sc.before != nil {
 		stop := func() {}
@@ -562,6 +711,33 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 	for _, g := range s.grants {
 		s.until(last, "the end of the object", func() bool { return !s.get(g) })
 	}
+	s.forget(last)
 	stop()
 	return !alive, f.effects
+}
+
+// forget waits until the revocations have gone with the windows they were for; that of a person, which has none, is lifted.
+func (s *stage) forget(f *fuse) {
+	s.Helper()
+	var list v1alpha1.AccessRevocationList
+	if err := kube.List(s.Context(), &list); err != nil {
+		s.Fatal(err)
+	}
+	for i := range list.Items {
+		r := &list.Items[i]
+		if r.Spec.Person == "" {
+			continue
+		}
+		base := r.DeepCopy()
+		r.Spec.Lift = &v1alpha1.Lift{By: "frank@hera.example", Reason: "the laptop was found, and was locked"}
+		if err := errors.Join(kube.Patch(s.Context(), r, client.MergeFrom(base)), kube.Delete(s.Context(), r)); err != nil {
+			s.Fatal(err)
+		}
+	}
+	s.until(f, "the end of the revocations", func() bool {
+		if err := kube.List(s.Context(), &list); err != nil {
+			s.Fatal(err)
+		}
+		return len(list.Items) == 0
+	})
 }

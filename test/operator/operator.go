@@ -54,7 +54,7 @@ func Install(ctx context.Context, cp *controlplane.ControlPlane, config string) 
 }
 
 // waitForAdmission waits until the API server has taken up the policies. It does so in the order in which they were
-// created, so the last of them acts for all; the one on grants, because its params take a watch of their own.
+// created, so the one on status, the last by name, stands for all; the one on grants takes a watch of its params besides.
 func waitForAdmission(ctx context.Context, cp *controlplane.ControlPlane) error {
 	kube, err := client.New(cp.Config, client.Options{})
 	if err != nil {
@@ -87,7 +87,7 @@ func waitForAdmission(ctx context.Context, cp *controlplane.ControlPlane) error 
 			return answer != nil && strings.Contains(answer.Error(), refusal), nil
 		})
 		if err != nil {
-			return fmt.Errorf("waiting for the admission policies to refuse what they must (%q): %w; the last answer was: %v", refusal, err, answer)
+			return fmt.Errorf("waiting for the admission policies to refuse what they must (%q): %w; the last answer was: %w", refusal, err, answer)
 		}
 	}
 	return nil
@@ -103,7 +103,7 @@ type Options struct {
 	Args []string
 	// Env is added to that of the Deployment. Nothing is inherited, so that no credentials of a real account are.
 	Env []string
-	// Log is the file to which output is appended.
+	// Log is the file to which what it says is appended; what it prints goes to Log.trail.
 	Log string
 }
 
@@ -159,7 +159,13 @@ func Start(ctx context.Context, cp *controlplane.ControlPlane, o Options) (*Proc
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	// The audit trail goes to standard output, unless an argument names a file for it.
+	trail, err := os.OpenFile(o.Log+".trail", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = trail.Close() }()
+	p.cmd.Stdout, p.cmd.Stderr = trail, log
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -251,6 +257,46 @@ func (p *Process) WaitReady(ctx context.Context) error {
 		return fmt.Errorf("waiting for the operator to be ready: %w", err)
 	}
 	return nil
+}
+
+// WaitGuarded waits until an operator has found the admission guard whole, so that what is created from then on counts.
+// Roles tell of it; there must be one.
+func WaitGuarded(ctx context.Context, cp *controlplane.ControlPlane) error {
+	kube, err := client.New(cp.Config, client.Options{})
+	if err != nil {
+		return err
+	}
+	err = wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		roles := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "access.hera.dev/v1alpha1", "kind": "AccessRoleList"}}
+		if err := kube.List(ctx, roles); err != nil || len(roles.Items) == 0 {
+			return false, nil
+		}
+		for _, role := range roles.Items {
+			since, ok := intactSince(&role)
+			// A creation time is in whole seconds, rounded down.
+			if !ok || !time.Now().After(since.Add(2*time.Second)) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until the admission guard is found whole: %w", err)
+	}
+	return nil
+}
+
+// intactSince is when a role was first told that the guard is whole.
+func intactSince(role *unstructured.Unstructured) (since time.Time, ok bool) {
+	conditions, _, _ := unstructured.NestedSlice(role.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c, isMap := c.(map[string]any); isMap && c["type"] == "GuardIntact" && c["status"] == "True" {
+			at, _ := c["lastTransitionTime"].(string)
+			since, err := time.Parse(time.RFC3339, at)
+			return since, err == nil
+		}
+	}
+	return time.Time{}, false
 }
 
 // Get asks one of the operator's servers, which sign their certificate themselves, with a bearer token if not empty.
