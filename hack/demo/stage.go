@@ -38,7 +38,9 @@ var people = []struct {
 	{"dana", "asks for access (after config/samples)", []string{"engineers"}},
 	{"bob", "approves (after $DEMO/alice-chg-1042-bob.yaml)", []string{"platform-leads"}},
 	{"carol", "approves", []string{"platform-leads"}},
+	{"frank", "is security: revokes and lifts (after $DEMO/eve-laptop.yaml)", []string{"security"}},
 	{"alice", "works on infrastructure", nil},
+	{"grace", "works on infrastructure", nil},
 	{"eve", "is a developer", nil},
 }
 
@@ -67,10 +69,11 @@ func (s *stage) open(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"etcd, kube-apiserver and kube-controller-manager run", s.startControlPlane},
-		{"the manifests of config/crd, rbac and roles are applied", func(ctx context.Context) error { return operator.Install(ctx, s.cp, config) }},
-		{"a fake IAM serves five users with MFA devices, and the groups of the roles", s.startIAM},
-		{"people have certificates, and the right to ask or to approve", s.equip},
+		{"the manifests of config/crd, rbac, roles and admission are applied, and refuse what is forged", func(ctx context.Context) error { return operator.Install(ctx, s.cp, config) }},
+		{"a fake IAM serves users with MFA devices, and the groups of the roles", s.startIAM},
+		{"people have certificates, and the right to ask, to approve or to revoke", s.equip},
 		{"the operator is ready, with a token of its own service account", s.startOperator},
+		{"the operator has seen for itself that admission refuses what is forged", s.waitForGuard},
 	} {
 		begin := time.Now()
 		s.out.progress(part.what)
@@ -145,11 +148,21 @@ func (s *stage) startOperator(ctx context.Context) (err error) {
 	}
 	s.log = log.Name()
 	_ = log.Close()
-	s.operator, err = operator.Start(ctx, s.cp, operator.Options{Binary: binary, Config: config, Env: operator.AWSEnv(s.server.URL), Log: s.log})
+	s.operator, err = operator.Start(ctx, s.cp, operator.Options{Binary: binary, Config: config, Args: []string{"--audit-file=" + s.path(trail)}, Env: operator.AWSEnv(s.server.URL), Log: s.log})
 	if err != nil {
 		return err
 	}
 	return s.operator.WaitReady(ctx)
+}
+
+// waitForGuard waits until what people create counts. Objects are dated in whole seconds, rounded down, so the second
+// in which the operator saw that admission works does not count yet.
+func (s *stage) waitForGuard(ctx context.Context) error {
+	if _, err := s.cp.Kubectl(ctx, "", "wait", "--for=condition="+v1alpha1.ConditionGuardIntact, "accessroles", "--all", "--timeout="+startTimeout.String()); err != nil {
+		return fmt.Errorf("%w. %s", err, s.logTail())
+	}
+	pause(ctx, time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+	return nil
 }
 
 func (s *stage) logTail() string {
@@ -181,7 +194,7 @@ func (s *stage) invite() {
 	s.out.printf("   Then, for example:\n")
 	for _, c := range []string{
 		"kubectl get access", "kubectl describe pag " + planned, "aws iam get-group --group-name " + memberGroup,
-		"kubectl --kubeconfig $DEMO/eve auth can-i --list -n payments",
+		"kubectl --kubeconfig $DEMO/eve auth can-i --list -n payments", binary + " audit verify $DEMO/" + trail,
 	} {
 		s.out.printf("     $ %s\n", c)
 	}

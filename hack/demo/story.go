@@ -11,15 +11,21 @@ import (
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
 
-// The grants of the story, and how long each lasts from its beginning: long enough on a busy machine for all that
-// comes before the first end.
+// The grants of the story.
 const (
-	planned, plannedLasts         = "alice-chg-1042", 40 * time.Second
-	emergency, emergencyLasts     = "eve-inc-7", 45 * time.Second
-	overlapping, overlappingLasts = "alice-chg-1043", 50 * time.Second
+	planned     = "alice-chg-1042"
+	overlapping = "alice-chg-1043"
+	emergency   = "eve-inc-7"
+	byHand      = "grace-chg-1050"
 
 	memberGroup = "hera-prod-infra-member"
 )
+
+// lasts is how long each grant lasts from the beginning of the story: those that end by themselves long enough on a busy
+// machine for all that comes before, the others longer than the story.
+var lasts = map[string]time.Duration{
+	planned: 45 * time.Second, overlapping: 52 * time.Second, emergency: time.Hour, byHand: time.Hour,
+}
 
 // What people try: the first is in infra-member, the second is not; the others are about a developer.
 const (
@@ -36,11 +42,15 @@ func (s *story) steps() []step {
 	at := func(grant string) string { return s.ends[grant].Format(time.TimeOnly) }
 	return []step{
 		{"Dana asks for infra-member for Alice, until " + at(planned), s.request},
-		{"Two people have to approve", s.approval},
-		{"An incident: Eve, a developer, may look at payments until " + at(emergency) + ", and no more", s.incident},
+		{"Two people have to approve, and nobody is two people", s.approval},
 		{"Alice needs longer: a second grant, until " + at(overlapping) + ", overlaps the first", s.overlap},
-		{"Access ends by itself", s.expiry},
+		{"An incident: Eve, a developer, may look at payments until " + at(emergency) + ", and no more", s.incident},
+		{"Eve's laptop is stolen: Frank, of security, revokes her", s.revocation},
+		{"Somebody takes Grace's access away by hand, and the operator does not give it back", s.removal},
+		{"A revocation beats whoever applies the manifests again, be it a person or a GitOps tool", s.recreation},
+		{"Access ends by itself: at " + at(planned) + " the first of Alice's grants, at " + at(overlapping) + " the second", s.expiry},
 		{"Over is over: the same manifest gives nothing", s.again},
+		{"All of it is on the audit trail, which nobody changes unnoticed", s.trail},
 	}
 }
 
@@ -60,11 +70,23 @@ func (s *story) approval(ctx context.Context) {
 	s.check(ctx, "the request waits on", s.grants(planned), "PendingApproval")
 	s.check(ctx, "Alice still has no access to Kubernetes", s.canI("alice", works), "no")
 	s.check(ctx, "and nobody is in the IAM group", s.members(memberGroup), "")
+	s.refused(ctx, "Bob cannot approve as Carol: the API server knows who he is",
+		s.kubectl("bob", "create", "-f", s.answer(ctx, "carol", planned)), "approver is carol@hera.example, but you are bob@hera.example")
 	s.approve(ctx, "carol", planned)
 	s.check(ctx, "with two, access is granted", s.grants(planned), "Granted")
 	s.check(ctx, "Kubernetes agrees", s.canI("alice", works), "yes")
 	s.check(ctx, "IAM agrees", s.members(memberGroup), "alice")
 	s.check(ctx, "infra-member deletes nothing that is the whole cluster's", s.canI("alice", destroys), "no")
+}
+
+func (s *story) overlap(ctx context.Context) {
+	s.ask(ctx, overlapping, "grant-infra-member.yaml", func(spec map[string]any) {
+		delete(spec, "notBefore")
+		spec["changeTicket"] = "CHG-1043"
+	})
+	s.approve(ctx, "bob", overlapping)
+	s.approve(ctx, "carol", overlapping)
+	s.check(ctx, "both grants are live", s.grants(planned, overlapping), "Granted", "Granted")
 }
 
 func (s *story) incident(ctx context.Context) {
@@ -80,25 +102,58 @@ func (s *story) incident(ctx context.Context) {
 	s.check(ctx, "nor get into a pod", s.canI("eve", enters), "no")
 }
 
-func (s *story) overlap(ctx context.Context) {
-	s.ask(ctx, overlapping, "grant-infra-member.yaml", func(spec map[string]any) {
-		delete(spec, "notBefore")
-		spec["changeTicket"] = "CHG-1043"
+func (s *story) revocation(ctx context.Context) {
+	file := s.save(ctx, "eve-laptop", map[string]any{
+		"apiVersion": v1alpha1.SchemeGroupVersion.String(), "kind": "AccessRevocation", "metadata": map[string]any{"name": "eve-laptop"},
+		"spec": map[string]any{"person": "eve", "reason": "Her laptop was stolen an hour ago.", "revokedBy": username("frank")},
 	})
-	s.approve(ctx, "bob", overlapping)
-	s.approve(ctx, "carol", overlapping)
+	s.act(ctx, s.kubectl("frank", "create", "-f", file))
+	s.check(ctx, "her grant is over", s.grants(emergency), "Revoked")
+	s.check(ctx, "Eve may not list pods", s.canI("eve", looks), "no")
+	s.refused(ctx, "she cannot lift it herself", s.kubectl("eve", "delete", "arev", "eve-laptop"), `User "eve@hera.example" cannot delete resource "accessrevocations"`)
+}
+
+func (s *story) removal(ctx context.Context) {
+	s.ask(ctx, byHand, "grant-infra-member.yaml", func(spec map[string]any) {
+		delete(spec, "notBefore")
+		spec["subject"] = map[string]any{"iamUser": "grace", "kubernetesUser": username("grace")}
+		spec["changeTicket"] = "CHG-1050"
+	})
+	s.approve(ctx, "bob", byHand)
+	s.approve(ctx, "carol", byHand)
+	s.check(ctx, "access is granted", s.grants(byHand), "Granted")
+	s.check(ctx, "in Kubernetes", s.canI("grace", works), "yes")
+	s.check(ctx, "and in IAM", s.groupsOf("grace"), memberGroup)
+	binding, ok := s.until(ctx, "the grant names its binding", s.grants(byHand, "-o", "jsonpath={.status.kubernetes.bindings[0].name}"), "prod-access-")
+	if !ok {
+		return
+	}
+	s.act(ctx, s.kubectl("", "delete", "clusterrolebinding", binding))
+	s.check(ctx, "the operator waits 3 s to see whether it is an accident that takes much else, then ends the whole grant", s.grants(byHand), "Revoked")
+	s.check(ctx, "Grace has no access to Kubernetes", s.canI("grace", works), "no")
+	s.check(ctx, "nor in IAM", s.groupsOf("grace"), "")
+}
+
+func (s *story) recreation(ctx context.Context) {
+	s.act(ctx, s.kubectl("dana", "delete", "pag", emergency, byHand))
+	s.act(ctx, s.kubectl("dana", "apply", "-f", s.path(emergency+".yaml"), "-f", s.path(byHand+".yaml")))
+	s.check(ctx, "made anew, both are over at once", s.grants(emergency, byHand), "Revoked", "Revoked")
+	s.check(ctx, "the revocations are remembered, Frank's and the operator's own", s.kubectl("frank", "get", "arev"),
+		"ended-"+emergency, "InForce", "ended-"+byHand, "InForce", "eve-laptop", "InForce", username("frank"))
+	s.check(ctx, "no binding is left or made but Alice's two", s.kubectl("", "get", "clusterrolebindings,rolebindings", "-A", "-l", ours, "-o", "name"),
+		"prod-access-"+planned, "prod-access-"+overlapping)
+	s.check(ctx, "Eve may not list pods", s.canI("eve", looks), "no")
+	s.check(ctx, "Grace has no access to Kubernetes", s.canI("grace", works), "no")
+}
+
+func (s *story) expiry(ctx context.Context) {
 	s.check(ctx, "both grants are live", s.grants(planned, overlapping), "Granted", "Granted")
 	s.watch(ctx, planned, []trace{s.binding(planned)}, []trace{s.binding(overlapping), s.membership(memberGroup, "alice")})
 	s.check(ctx, "the first grant is over", s.grants(planned), "Expired")
 	s.check(ctx, "Alice keeps what the second covers, in Kubernetes", s.canI("alice", works), "yes")
 	s.check(ctx, "and in IAM", s.members(memberGroup), "alice")
-}
-
-func (s *story) expiry(ctx context.Context) {
-	s.watch(ctx, emergency, []trace{s.binding(emergency)}, nil)
 	s.watch(ctx, overlapping, []trace{s.binding(overlapping), s.membership(memberGroup, "alice")}, nil)
-	s.check(ctx, "all are over", s.grants(), "Expired", "Expired", "Expired")
-	s.check(ctx, "Eve may not list pods", s.canI("eve", looks), "no")
+	s.check(ctx, "all are over", s.grants(), planned, "Expired", overlapping, "Expired", emergency, "Revoked", byHand, "Revoked")
 	s.check(ctx, "Alice has no access to Kubernetes", s.canI("alice", works), "no")
 	s.check(ctx, "nobody is in the IAM group", s.members(memberGroup), "")
 }
@@ -124,18 +179,22 @@ func (s *story) ask(ctx context.Context, grant, sample string, change func(spec 
 	s.act(ctx, s.kubectl("dana", "apply", "-f", file))
 }
 
-// approve copies what identifies the request into an approval, and lets a person create it.
+// approve lets a person create an approval.
 func (s *story) approve(ctx context.Context, who, grant string) {
+	s.act(ctx, s.kubectl(who, "create", "-f", s.answer(ctx, who, grant)))
+}
+
+// answer copies what identifies the request into an approval in a person's name.
+func (s *story) answer(ctx context.Context, who, grant string) (file string) {
 	answer, ok := s.until(ctx, "there is something to approve", s.identity(who, grant), "sha256:")
 	if !ok {
-		return
+		return ""
 	}
 	found := strings.Fields(answer)
-	file := s.manifest(ctx, grant+"-"+who, "approval.yaml", func(spec map[string]any) {
+	return s.manifest(ctx, grant+"-"+who, "approval.yaml", func(spec map[string]any) {
 		spec["target"] = map[string]any{"kind": string(v1alpha1.TargetGrant), "name": grant, "uid": found[1]}
 		spec["role"], spec["digest"], spec["approver"] = found[0], found[2], username(who)
 	})
-	s.act(ctx, s.kubectl(who, "create", "-f", file))
 }
 
 func (s *story) identity(who, grant string) command {

@@ -54,7 +54,7 @@ func tell(ctx context.Context, st *stage) error {
 		}
 	}()
 	s := &story{stage: st, ends: map[string]time.Time{}}
-	for grant, lasts := range map[string]time.Duration{planned: plannedLasts, emergency: emergencyLasts, overlapping: overlappingLasts} {
+	for grant, lasts := range lasts {
 		s.ends[grant] = time.Now().Add(lasts).Truncate(time.Second)
 	}
 	for i, step := range s.steps() {
@@ -133,6 +133,21 @@ func (s *story) members(group string) command {
 	}}
 }
 
+func (s *story) groupsOf(user string) command {
+	text := fmt.Sprintf("aws iam list-groups-for-user --user-name %s --query 'Groups[].GroupName' --output text", user)
+	return command{text, func(ctx context.Context) (string, error) {
+		out, err := s.iam.ListGroupsForUser(ctx, &iam.ListGroupsForUserInput{UserName: &user})
+		if err != nil {
+			return "", err
+		}
+		var names []string
+		for _, g := range out.Groups {
+			names = append(names, *g.GroupName)
+		}
+		return strings.Join(names, "\t"), nil
+	}}
+}
+
 // act carries out a command, which must succeed.
 func (s *story) act(ctx context.Context, c command) {
 	if s.over(ctx) {
@@ -143,6 +158,24 @@ func (s *story) act(ctx context.Context, c command) {
 		s.fail(ctx, err.Error())
 		return
 	}
+	s.out.command(c.text, answer)
+}
+
+// refused carries out a command, which must fail and say what is wanted.
+func (s *story) refused(ctx context.Context, claim string, c command, want string) {
+	if s.over(ctx) {
+		return
+	}
+	answer, err := c.run(ctx)
+	if err != nil {
+		_, said, _ := strings.Cut(err.Error(), "exit status 1: ")
+		answer = strings.ReplaceAll(said, s.dir, "$DEMO")
+	}
+	if err == nil || !strings.Contains(answer, want) {
+		s.fail(ctx, fmt.Sprintf("%s: `%s` was not refused with %q, but answered %q (%v)", claim, c.text, want, answer, err))
+		return
+	}
+	s.out.passed(claim, "as it must be")
 	s.out.command(c.text, answer)
 }
 
@@ -200,8 +233,14 @@ func (s *story) manifest(ctx context.Context, name, sample string, change func(s
 	}
 	obj.SetName(name)
 	change(spec)
+	return s.save(ctx, name, obj.Object)
+}
+
+// save writes an object to a file.
+func (s *story) save(ctx context.Context, name string, object any) (file string) {
 	file = s.path(name + ".yaml")
-	if content, err = yaml.Marshal(obj.Object); err == nil {
+	content, err := yaml.Marshal(object)
+	if err == nil {
 		err = os.WriteFile(file, content, 0o600)
 	}
 	if err != nil {

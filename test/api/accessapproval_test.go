@@ -35,23 +35,8 @@ func TestAccessApproval(t *testing.T) {
 		check(t, accessApproval, base, objectNames("spec.role", 63))
 	})
 	t.Run("digest", func(t *testing.T) {
-		const at = "spec.digest"
-		const not = "digest must be copied from the target's status.approvalDigest: sha256: followed by 64 digits and letters a to f"
-		hash := strings.Repeat("0a", 32)
-		good := "sha256:" + hash
-		check(t, accessApproval, base, []row{
-			{name: "absent", at: at, to: absent{}, schema: "Required value"},
-			{name: "whole", at: at, to: good},
-			{name: "empty", at: at, to: "", twin: good, refused: not},
-			{name: "without its algorithm", at: at, to: hash, twin: good, refused: not},
-			{name: "of another algorithm", at: at, to: "sha512:" + hash, twin: good, refused: not},
-			{name: "cut", at: at, to: good[:len(good)-1], twin: good, refused: not},
-			{name: "one too long", at: at, to: good + "0", twin: good, refused: not},
-			{name: "in capitals", at: at, to: "sha256:" + strings.ToUpper(hash), twin: good, refused: not},
-			{name: "not hexadecimal", at: at, to: "sha256:" + strings.Repeat("0g", 32), twin: good, refused: not},
-			{name: "with a line feed", at: at, to: good + "\n", twin: good, refused: not},
-			{name: "81 characters", at: at, to: letters(81), twin: good, schema: "may not be more than 80"},
-		})
+		check(t, accessApproval, base, digests("spec.digest",
+			"digest must be copied from the target's status.approvalDigest: sha256: followed by 64 digits and letters a to f"))
 	})
 	t.Run("decision", func(t *testing.T) {
 		const at = "spec.decision"
@@ -93,4 +78,23 @@ func TestAccessApproval(t *testing.T) {
 		})
 	})
 	unknownFields(t, accessApproval, base, "spec", "spec.target")
+}
+
+// digests are the rows of a digest.
+func digests(at, not string) []row {
+	hash := strings.Repeat("0a", 32)
+	good := "sha256:" + hash
+	return []row{
+		{name: "absent", at: at, to: absent{}, schema: "Required value"},
+		{name: "whole", at: at, to: good},
+		{name: "empty", at: at, to: "", twin: good, refused: not},
+		{name: "without its algorithm", at: at, to: hash, twin: good, refused: not},
+		{name: "of another algorithm", at: at, to: "sha512:" + hash, twin: good, refused: not},
+		{name: "cut", at: at, to: good[:len(good)-1], twin: good, refused: not},
+		{name: "one too long", at: at, to: good + "0", twin: good, refused: not},
+		{name: "in capitals", at: at, to: "sha256:" + strings.ToUpper(hash), twin: good, refused: not},
+		{name: "not hexadecimal", at: at, to: "sha256:" + strings.Repeat("0g", 32), twin: good, refused: not},
+		{name: "with a line feed", at: at, to: good + "\n", twin: good, refused: not},
+		{name: "81 characters", at: at, to: letters(81), twin: good, schema: "may not be more than 80"},
+	}
 }

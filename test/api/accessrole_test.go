@@ -100,16 +100,22 @@ func TestAccessRole(t *testing.T) {
 		})
 	})
 	t.Run("cluster role", func(t *testing.T) {
-		const at = "spec.kubernetes.clusterRole"
+		const at, prefix = "spec.kubernetes.clusterRole", "prod-access-"
+		const not = "clusterRole must begin with prod-access-: admission guards the ClusterRoles of that name and no others"
+		longest := prefix + letters(253-len(prefix))
 		check(t, accessRole, base, []row{
 			{name: "absent", at: at, to: absent{}, schema: "Required value"},
-			{name: "empty", at: at, to: "", field: at, twin: "a", schema: "should be at least 1 chars long"},
-			{name: "253 characters", at: at, to: letters(253)},
-			{name: "254 characters", at: at, to: letters(254), twin: letters(253), schema: "may not be more than 253"},
-			{name: "as Kubernetes names its own", at: at, to: "system:aggregate-to-view.v1_x"},
-			{name: "a slash", at: at, to: "a/b", twin: "a-b", schema: "should match"},
-			{name: "a blank", at: at, to: "a b", twin: "a-b", schema: "should match"},
-			{name: "a dot in front", at: at, to: ".a", twin: "a.", schema: "should match"},
+			{name: "253 characters", at: at, to: longest},
+			{name: "254 characters", at: at, to: longest + "a", twin: longest, schema: "may not be more than 253"},
+			{name: "every character that Kubernetes allows", at: at, to: prefix + "aggregate:to.View_7"},
+			{name: "a slash", at: at, to: prefix + "a/b", twin: prefix + "a-b", schema: "should match"},
+			{name: "a blank", at: at, to: prefix + "a b", twin: prefix + "a-b", schema: "should match"},
+			{name: "a line feed at the end", at: at, to: prefix + "a\n", twin: prefix + "a", schema: "should match"},
+			{name: "without the prefix", at: at, to: "view", twin: prefix + "view", refused: not},
+			{name: "of Kubernetes itself", at: at, to: "system:aggregate-to-view", twin: prefix + "system:aggregate-to-view", refused: not},
+			{name: "the prefix in capitals", at: at, to: "Prod-access-view", twin: prefix + "view", refused: not},
+			{name: "the prefix cut", at: at, to: "prod-access", twin: "prod-access-", refused: not},
+			{name: "the prefix further on", at: at, to: "x-prod-access-view", twin: prefix + "view", refused: not},
 			{name: "no scope", at: "spec.kubernetes.scope", to: absent{}, schema: "Required value"},
 			{name: "no access", at: "spec.kubernetes.access", to: absent{}, schema: "Required value"},
 		})

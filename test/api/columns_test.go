@@ -53,7 +53,28 @@ func fullGrantStatus() *v1alpha1.ProdAccessGrantStatus {
 		s.Kubernetes.Bindings = append(s.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: ns, Name: letters(253),
 			UID: "6a2f41a3-c54c-4b6e-8b2f-5c1d2f0f9a10", NamespaceUID: "6a2f41a3-c54c-4b6e-8b2f-5c1d2f0f9a10", Intended: true, Observed: true})
 	}
+	for i := range 64 {
+		s.AWS.Names = append(s.AWS.Names, fmt.Sprintf("%02d%s", i, letters(2046)))
+	}
+	s.Outbox = outbox()
 	return s
+}
+
+// outbox is as much as a status can hold of what is still to be written to the audit trail.
+func outbox() []v1alpha1.OutboxEntry {
+	return slices.Repeat([]v1alpha1.OutboxEntry{{Event: letters(64), At: metav1.NewTime(time.Unix(1<<31, 0)), Message: strings.Repeat("é", 1024)}}, 16)
+}
+
+// fullRevocationStatus is the largest status that a revocation can have.
+func fullRevocationStatus() *v1alpha1.AccessRevocationStatus {
+	at := metav1.NewTime(time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC))
+	return &v1alpha1.AccessRevocationStatus{
+		ObservedGeneration: 1, EndsAt: &at, Outbox: outbox(),
+		Conditions: []metav1.Condition{
+			{Type: v1alpha1.ConditionReady, Status: "True", Reason: v1alpha1.ReasonInForce, Message: "no access is left, and none begins", LastTransitionTime: at, ObservedGeneration: 1},
+			{Type: v1alpha1.ConditionLifted, Status: "False", Reason: v1alpha1.ReasonNotLifted, Message: strings.Repeat("é", 512), LastTransitionTime: at, ObservedGeneration: 1},
+		},
+	}
 }
 
 // column is a column of kubectl get.
@@ -105,6 +126,12 @@ func TestColumns(t *testing.T) {
 		t.Fatal(err)
 	}
 	approval := accessApproval.store(t, parse(t, approvalManifest))
+	revocation := accessRevocation.store(t, parse(t, personManifest))
+	if _, err := accessRevocation.client().UpdateStatus(t.Context(), with(t, revocation, "status", fullRevocationStatus()), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	accessRevocation.store(t, parse(t, requestManifest))
+	accessRevocation.store(t, parse(t, strangerManifest))
 
 	const age = "some age"
 	for _, c := range []struct {
@@ -132,6 +159,19 @@ func TestColumns(t *testing.T) {
 			{"Name", "payments-db-disk-bob", false}, {"Target", "payments-db-disk", false}, {"Role", "infra-member", false}, {"Decision", "Approve", false},
 			{"Approver", "bob@hera.example", false}, {"Age", age, false}, {"Comment", "The disk is failing; the plan is sound.", true},
 		}},
+		{accessRevocation, revocation.GetName(), []column{
+			{"Name", "alice-laptop", false}, {"Person", "alice", false}, {"Grant", nil, false}, {"Stranger", nil, false}, {"State", "InForce", false},
+			{"RevokedBy", "eve@hera.example", false}, {"Age", age, false}, {"Reason", "Her laptop was stolen on the train.", true},
+			{"Message", "no access is left, and none begins", true},
+		}},
+		{accessRevocation, "payments-db-disk-off", []column{
+			{"Name", "payments-db-disk-off", false}, {"Person", nil, false}, {"Grant", "payments-db-disk", false}, {"Stranger", nil, false}, {"State", nil, false},
+			{"RevokedBy", "eve@hera.example", false}, {"Age", age, false}, {"Reason", "The change was called off.", true}, {"Message", nil, true},
+		}},
+		{accessRevocation, "mallory-infra-member", []column{
+			{"Name", "mallory-infra-member", false}, {"Person", nil, false}, {"Grant", nil, false}, {"Stranger", "mallory", false}, {"State", nil, false},
+			{"RevokedBy", "eve@hera.example", false}, {"Age", age, false}, {"Reason", "Nobody knows who put mallory into the group.", true}, {"Message", nil, true},
+		}},
 	} {
 		t.Run(c.object, func(t *testing.T) {
 			got := table(t, c.kind, c.object)
@@ -152,6 +192,7 @@ func TestColumns(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"accessrole.access.hera.dev/infra-member", "prodaccessgrant.access.hera.dev/payments-db-disk", "accessapproval.access.hera.dev/payments-db-disk-bob",
+			"accessrevocation.access.hera.dev/alice-laptop", "InForce", "STRANGER", "REVOKEDBY",
 			"EXPIRES", "2099-11-23T13:00:00Z", "Granted", "TICKET", "APPROVERS", "MESSAGE"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("lacks %q:\n%s", want, out)
@@ -177,11 +218,13 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]metav1.APIResource{
-		"accessroles":             {Kind: "AccessRole", SingularName: "accessrole", ShortNames: []string{"arole"}},
-		"prodaccessgrants":        {Kind: "ProdAccessGrant", SingularName: "prodaccessgrant", ShortNames: []string{"pag"}},
-		"accessapprovals":         {Kind: "AccessApproval", SingularName: "accessapproval", ShortNames: []string{"aa"}},
-		"accessroles/status":      {Kind: "AccessRole"},
-		"prodaccessgrants/status": {Kind: "ProdAccessGrant"},
+		"accessroles":              {Kind: "AccessRole", SingularName: "accessrole", ShortNames: []string{"arole"}},
+		"accessrevocations":        {Kind: "AccessRevocation", SingularName: "accessrevocation", ShortNames: []string{"arev"}},
+		"accessrevocations/status": {Kind: "AccessRevocation"},
+		"prodaccessgrants":         {Kind: "ProdAccessGrant", SingularName: "prodaccessgrant", ShortNames: []string{"pag"}},
+		"accessapprovals":          {Kind: "AccessApproval", SingularName: "accessapproval", ShortNames: []string{"aa"}},
+		"accessroles/status":       {Kind: "AccessRole"},
+		"prodaccessgrants/status":  {Kind: "ProdAccessGrant"},
 	}
 	for _, got := range list.APIResources {
 		w, ok := want[got.Name]

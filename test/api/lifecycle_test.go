@@ -4,6 +4,7 @@
 package api
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ var (
 		"change.ticketPattern": "RFC-[0-9]+", "change.stagingEvidence": "Optional",
 		"requirements.maxCredentialAge": "48h", "requirements.onStale": "Warn",
 		"breakGlass.maxDuration": "1h", "breakGlass.reportWithin": "24h",
-		"kubernetes.scope": "Cluster", "kubernetes.clusterRole": "view", "kubernetes.access": "ReadOnly",
+		"kubernetes.scope": "Cluster", "kubernetes.clusterRole": "prod-access-other", "kubernetes.access": "ReadOnly",
 		"aws.groups": []string{"other"}, "aws.allowedSourceCIDRs": []string{"198.51.100.0/24"},
 	}
 	grantChanges = changes{
@@ -39,6 +40,11 @@ var (
 		"target.kind": "BreakGlass", "target.name": "other", "target.uid": "7b2f41a3-c54c-4b6e-8b2f-5c1d2f0f9a10", "role": "infra-manager",
 		"digest": "sha256:" + strings.Repeat("0a", 32), "decision": "Reject", "approver": "eve@hera.example",
 		"approverGroups": []string{"others"}, "comment": "Another comment.",
+	}
+	revocationChanges = changes{
+		"person": "mallory", "grant.kind": "BreakGlass", "grant.name": "other", "grant.specDigest": "sha256:" + strings.Repeat("0a", 32),
+		"membership.group": "other", "membership.iamUser": "eve", "reason": "Another reason altogether.", "revokedBy": "bob@hera.example",
+		"credentials": "Deactivate", "lift.by": "carol@hera.example", "lift.reason": "Another reason altogether.",
 	}
 )
 
@@ -185,9 +191,10 @@ spec:
   maxDuration: 8h
   breakGlass:
     maxDuration: 1h
-  kubernetes: {scope: Cluster, clusterRole: view, access: ReadOnly}
+  kubernetes: {scope: Cluster, clusterRole: prod-access-view, access: ReadOnly}
 `), "metadata.name", "defaults")
 	grant := with(t, parse(t, grantManifest), "metadata.name", "defaults")
+	revocation := with(t, parse(t, requestManifest), "metadata.name", "defaults")
 	for _, c := range []struct {
 		kind
 		object *unstructured.Unstructured
@@ -200,6 +207,10 @@ spec:
 			"status.observedGeneration": int64(-1),
 		}},
 		{prodAccessGrant, grant, map[string]any{"status.observedGeneration": int64(-1), "status.conditions": absent{}}},
+		{accessRevocation, revocation, map[string]any{
+			"spec.credentials": "Keep", "spec.lift": absent{}, "spec.person": absent{}, "spec.membership": absent{},
+			"status.observedGeneration": int64(-1), "status.conditions": absent{}, "status.endsAt": absent{},
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			created := c.store(t, c.object)
@@ -223,7 +234,7 @@ spec:
 
 func TestStatusIsSeparate(t *testing.T) {
 	const seen = "status.observedGeneration"
-	for k, manifest := range map[string]string{"AccessRole": roleManifest, "ProdAccessGrant": grantManifest} {
+	for k, manifest := range map[string]string{"AccessRole": roleManifest, "ProdAccessGrant": grantManifest, "AccessRevocation": personManifest} {
 		k := kinds[slices.IndexFunc(kinds, func(x kind) bool { return x.name == k })]
 		t.Run(k.name, func(t *testing.T) {
 			created := k.store(t, with(t, parse(t, manifest), seen, 7))
@@ -268,15 +279,39 @@ func TestStatusIsSeparate(t *testing.T) {
 	})
 }
 
-// What the operator writes is bounded as well: a status that the API server refuses would leave a grant without one.
+// What the operator writes is bounded as well: a status that the API server refuses would leave an object without one.
 func TestStatusHoldsWhatTheOperatorWrites(t *testing.T) {
-	g := prodAccessGrant.store(t, parse(t, grantManifest))
-	status := fullGrantStatus()
-	full := with(t, g, "status", status)
-	if _, err := prodAccessGrant.client().UpdateStatus(t.Context(), full, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}); err != nil {
-		t.Fatal(err)
+	dryRun := metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}
+	grant, revocation := fullGrantStatus(), fullRevocationStatus()
+	crowded := fullGrantStatus()
+	crowded.Kubernetes.Bindings = append(crowded.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: "one-more", Name: "x"})
+	named := fullGrantStatus()
+	named.AWS.Names = append(named.AWS.Names, "one-more")
+	behind := fullRevocationStatus()
+	behind.Outbox = append(behind.Outbox, behind.Outbox[0])
+	for _, c := range []struct {
+		kind
+		manifest   string
+		full, more any
+		field      string
+		most       int
+	}{
+		{prodAccessGrant, grantManifest, grant, crowded, "status.kubernetes.bindings", 300},
+		{prodAccessGrant, grantManifest, grant, named, "status.aws.names", 64},
+		{accessRevocation, personManifest, revocation, behind, "status.outbox", 16},
+	} {
+		t.Run(c.field, func(t *testing.T) {
+			o := c.store(t, parse(t, c.manifest))
+			answer, err := c.client().UpdateStatus(t.Context(), with(t, o, "status", c.full), dryRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			decodes(t, c.kind, answer)
+			_, err = c.client().UpdateStatus(t.Context(), with(t, o, "status", c.more), dryRun)
+			refused(t, err, c.field, "", fmt.Sprintf("must have at most %d items", c.most))
+			if err := c.client().Delete(t.Context(), o.GetName(), metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	status.Kubernetes.Bindings = append(status.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: "one-more", Name: "x"})
-	_, err := prodAccessGrant.client().UpdateStatus(t.Context(), with(t, g, "status", status), metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
-	refused(t, err, "status.kubernetes.bindings", "", "must have at most 300 items")
 }

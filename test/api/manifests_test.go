@@ -3,7 +3,7 @@
 
 package api
 
-// Objects in which every field of the spec is set.
+// Objects in which every field of the spec is set, or all that go together.
 const (
 	roleManifest = `
 apiVersion: access.hera.dev/v1alpha1
@@ -73,5 +73,44 @@ spec:
   approver: bob@hera.example
   approverGroups: [prod-approvers]
   comment: The disk is failing; the plan is sound.
+`
+
+	personManifest = `
+apiVersion: access.hera.dev/v1alpha1
+kind: AccessRevocation
+metadata:
+  name: alice-laptop
+spec:
+  person: alice
+  reason: Her laptop was stolen on the train.
+  revokedBy: eve@hera.example
+  credentials: Keep
+`
+
+	requestManifest = `
+apiVersion: access.hera.dev/v1alpha1
+kind: AccessRevocation
+metadata:
+  name: payments-db-disk-off
+spec:
+  grant:
+    kind: ProdAccessGrant
+    name: payments-db-disk
+    specDigest: sha256:0f343b0931126a20f133d67c2b018a3b5f4d8e7c9a6b1c2d3e4f5a6b7c8d9e0f
+  reason: The change was called off.
+  revokedBy: eve@hera.example
+`
+
+	strangerManifest = `
+apiVersion: access.hera.dev/v1alpha1
+kind: AccessRevocation
+metadata:
+  name: mallory-infra-member
+spec:
+  membership:
+    group: hera-prod-infra-member
+    iamUser: mallory
+  reason: Nobody knows who put mallory into the group.
+  revokedBy: eve@hera.example
 `
 )

@@ -55,24 +55,8 @@ func TestProdAccessGrant(t *testing.T) {
 		check(t, prodAccessGrant, base, rows)
 	})
 	t.Run("reason", func(t *testing.T) {
-		const at = "spec.reason"
-		const not = "reason must say why, in words: at least 10 characters, white space at the ends not counted"
-		check(t, prodAccessGrant, base, []row{
-			{name: "absent", at: at, to: absent{}, schema: "Required value"},
-			{name: "empty", at: at, to: "", refused: not},
-			{name: "10 characters", at: at, to: "disk fails"},
-			{name: "9 characters", at: at, to: "disk fail", twin: "disk fails", refused: not},
-			{name: "any script", at: at, to: "ディスクを交換する作業"},
-			{name: "lines", at: at, to: "The disk fails.\nThe plan:\treplace it.\n"},
-			{name: "blank", at: at, to: strings.Repeat(" ", 20), twin: strings.Repeat("x", 20), refused: not},
-			{name: "blank in Unicode", at: at, to: strings.Repeat("\u00a0\u2003\n", 9), refused: not},
-			{name: "invisible", at: at, to: strings.Repeat("\u200b", 20), refused: not},
-			{name: "9 characters and blanks", at: at, to: "  disk fail   ", twin: "  disk fails   ", refused: not},
-			{name: "no word", at: at, to: ".................", twin: "................a", refused: not},
-			{name: "a number", at: at, to: "1234567890", twin: "CHG 567890", refused: not},
-			{name: "1024 characters", at: at, to: strings.Repeat("é", 1024)},
-			{name: "1025 characters", at: at, to: letters(1025), twin: letters(1024), schema: "may not be more than 1024"},
-		})
+		check(t, prodAccessGrant, base, reasons("spec.reason",
+			"reason must say why, in words: at least 10 characters, white space at the ends not counted"))
 	})
 	t.Run("ticket and incident", func(t *testing.T) {
 		for at, not := range map[string]string{
@@ -195,4 +179,24 @@ func objectNames(at string, most int) []row {
 		rows = append(rows, row{name: fmt.Sprintf("%s is %q", at, bad), at: at, to: bad, twin: good, schema: "should match"})
 	}
 	return rows
+}
+
+// reasons are the rows of a reason.
+func reasons(at, not string) []row {
+	return []row{
+		{name: "absent", at: at, to: absent{}, schema: "Required value"},
+		{name: "empty", at: at, to: "", refused: not},
+		{name: "10 characters", at: at, to: "disk fails"},
+		{name: "9 characters", at: at, to: "disk fail", twin: "disk fails", refused: not},
+		{name: "any script", at: at, to: "ディスクを交換する作業"},
+		{name: "lines", at: at, to: "The disk fails.\nThe plan:\treplace it.\n"},
+		{name: "blank", at: at, to: strings.Repeat(" ", 20), twin: strings.Repeat("x", 20), refused: not},
+		{name: "blank in Unicode", at: at, to: strings.Repeat("\u00a0\u2003\n", 9), refused: not},
+		{name: "invisible", at: at, to: strings.Repeat("\u200b", 20), refused: not},
+		{name: "9 characters and blanks", at: at, to: "  disk fail   ", twin: "  disk fails   ", refused: not},
+		{name: "no word", at: at, to: ".................", twin: "................a", refused: not},
+		{name: "a number", at: at, to: "1234567890", twin: "CHG 567890", refused: not},
+		{name: "1024 characters", at: at, to: strings.Repeat("é", 1024)},
+		{name: "1025 characters", at: at, to: letters(1025), twin: letters(1024), schema: "may not be more than 1024"},
+	}
 }

@@ -67,8 +67,10 @@ var (
 		func() any { return &v1alpha1.ProdAccessGrant{} }, reflect.TypeFor[v1alpha1.ProdAccessGrantSpec]()}
 	accessApproval = kind{"AccessApproval", "accessapprovals",
 		func() any { return &v1alpha1.AccessApproval{} }, reflect.TypeFor[v1alpha1.AccessApprovalSpec]()}
+	accessRevocation = kind{"AccessRevocation", "accessrevocations",
+		func() any { return &v1alpha1.AccessRevocation{} }, reflect.TypeFor[v1alpha1.AccessRevocationSpec]()}
 
-	kinds = []kind{accessRole, prodAccessGrant, accessApproval}
+	kinds = []kind{accessRole, prodAccessGrant, accessApproval, accessRevocation}
 )
 
 func (k kind) client() dynamic.ResourceInterface {

@@ -30,6 +30,12 @@ const (
 	workers = 10
 )
 
+const (
+	requester = "dana@hera.example"
+	// self is who the operator is to the API server.
+	self = "system:serviceaccount:" + systemNamespace + ":prod-access-controller-manager"
+)
+
 var approvers = []string{"bob@hera.example", "carol@hera.example"}
 
 // role is an AccessRole with what its ClusterRole comes to.
@@ -54,13 +60,16 @@ func (b *bench) createRoles(ctx context.Context) {
 	}
 }
 
-// rolesReady waits until the operator has looked at every role.
+// rolesReady waits until the operator has looked at every role and at the admission guard: what is created from the next
+// second on counts.
 func (b *bench) rolesReady(ctx context.Context) {
 	for _, r := range b.roles {
 		var obj v1alpha1.AccessRole
 		b.until(ctx, 50*time.Millisecond, "role "+r.Name+" is not Ready yet", func() bool {
 			check(b.kube.Get(ctx, client.ObjectKey{Name: r.Name}, &obj))
-			return meta.IsStatusConditionTrue(obj.Status.Conditions, v1alpha1.ConditionReady)
+			guard := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionGuardIntact)
+			return meta.IsStatusConditionTrue(obj.Status.Conditions, v1alpha1.ConditionReady) && guard != nil && guard.Status == metav1.ConditionTrue &&
+				time.Now().Truncate(time.Second).After(guard.LastTransitionTime.Time)
 		})
 	}
 }
@@ -106,7 +115,7 @@ func (b *bench) newRequest(p access.Person, r role, expires time.Time) *request 
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("grant-%d", b.serial)},
 		Spec: v1alpha1.ProdAccessGrantSpec{
 			Subject: v1alpha1.Subject{IAMUser: p.Name}, Role: r.Name, Namespaces: []v1alpha1.NamespaceName{boundNamespace},
-			Reason: "replace the failing disk of the database", ChangeTicket: "CHG-1042", RequestedBy: "dana@hera.example",
+			Reason: "replace the failing disk of the database", ChangeTicket: "CHG-1042", RequestedBy: requester,
 			ExpiresAt: metav1.NewTime(expires.Truncate(time.Second)),
 		},
 	}}
@@ -130,15 +139,15 @@ func approval(r *request, approver string) *v1alpha1.AccessApproval {
 
 // ask creates grants and has them approved by all but the last approver.
 func (b *bench) ask(ctx context.Context, all []*request) {
-	b.each(ctx, "creating", all, func(r *request) error { return b.kube.Create(ctx, r.grant) })
+	b.each(ctx, "creating", all, func(r *request) error { return b.people[requester].Create(ctx, r.grant) })
 	b.reach(ctx, "seen", all, func(g *v1alpha1.ProdAccessGrant) bool { return g.Status.ApprovalDigest != "" })
-	b.each(ctx, "approving", all, func(r *request) error { return b.kube.Create(ctx, approval(r, approvers[0])) })
+	b.each(ctx, "approving", all, func(r *request) error { return b.people[approvers[0]].Create(ctx, approval(r, approvers[0])) })
 	b.reach(ctx, "approved once", all, func(g *v1alpha1.ProdAccessGrant) bool { return len(g.Status.Approvals) == 1 })
 }
 
 // approve adds the last approvals.
 func (b *bench) approve(ctx context.Context, all []*request) {
-	b.each(ctx, "approving", all, func(r *request) error { return b.kube.Create(ctx, approval(r, approvers[1])) })
+	b.each(ctx, "approving", all, func(r *request) error { return b.people[approvers[1]].Create(ctx, approval(r, approvers[1])) })
 }
 
 // reach waits until something holds for all grants.
@@ -164,14 +173,14 @@ func (b *bench) reachState(ctx context.Context, state string, all []*request) {
 func (b *bench) fill(ctx context.Context, r *request, withApprovals bool) error {
 	g := r.grant
 	g.Finalizers = []string{v1alpha1.Finalizer}
-	if err := b.kube.Create(ctx, g); err != nil {
+	if err := b.people[requester].Create(ctx, g); err != nil {
 		return err
 	}
 	facts := access.Facts{Grant: g, Role: &r.role.Role, AWS: true, Person: &r.person}
 	for _, approver := range approvers {
 		a := approval(r, approver)
 		if withApprovals {
-			if err := b.kube.Create(ctx, a); err != nil {
+			if err := b.people[approver].Create(ctx, a); err != nil {
 				return err
 			}
 		}
@@ -184,7 +193,7 @@ func (b *bench) fill(ctx context.Context, r *request, withApprovals bool) error 
 		return fmt.Errorf("%s is %s: %s", g.Name, d.State, d.Message)
 	}
 	status.Grant(g, &d, status.Notes{}, now)
-	o := rbac.New(b.kube, b.kube).Ensure(ctx, g, g.Status.Kubernetes.Bindings[0])
+	o := rbac.New(b.people[self], b.people[self]).Ensure(ctx, g, g.Status.Kubernetes.Bindings[0])
 	if o.Err != nil {
 		return o.Err
 	}
@@ -193,7 +202,7 @@ func (b *bench) fill(ctx context.Context, r *request, withApprovals bool) error 
 	facts.Done = true
 	d = access.Decide(facts, now)
 	status.Grant(g, &d, status.Notes{}, now)
-	return b.kube.Status().Update(ctx, g)
+	return b.people[self].Status().Update(ctx, g)
 }
 
 // fillAll makes many active grants.

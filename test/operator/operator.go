@@ -50,12 +50,13 @@ func Install(ctx context.Context, cp *controlplane.ControlPlane, config string) 
 			return err
 		}
 	}
-	return waitForAdmission(ctx, cp)
+	return WaitForAdmission(ctx, cp)
 }
 
-// waitForAdmission waits until the API server has taken up the policies. It does so in the order in which they were
+// WaitForAdmission waits until the API server has taken up the policies of config/admission; the AccessRole infra-member
+// must be there. It does so in the order in which they were
 // created, so the one on status, the last by name, stands for all; the one on grants takes a watch of its params besides.
-func waitForAdmission(ctx context.Context, cp *controlplane.ControlPlane) error {
+func WaitForAdmission(ctx context.Context, cp *controlplane.ControlPlane) error {
 	kube, err := client.New(cp.Config, client.Options{})
 	if err != nil {
 		return err
