@@ -40,6 +40,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionGuardIntact is True on a role while the admission guard is known to be whole.
 	ConditionGuardIntact = "GuardIntact"
+	// ConditionAttesterShared is present, and True, only on a role of which an attester may carry reviews from more places
+	// than one AppProject of Argo CD.
+	ConditionAttesterShared = "AttesterShared"
 	// ConditionLifted is True on a revocation that was lifted by somebody who may.
 	ConditionLifted = "Lifted"
 )
@@ -179,6 +182,8 @@ const (
 const (
 	// ReasonGuardWhole says that every admission policy is as released, and was seen to refuse.
 	ReasonGuardWhole = "Whole"
+	// ReasonSharedAttester is the reason of ConditionAttesterShared.
+	ReasonSharedAttester = "SharedAttester"
 	// ReasonGuardBroken says that a policy is missing or changed, or did not refuse.
 	ReasonGuardBroken = "Broken"
 )

@@ -40,8 +40,15 @@ type Person struct {
 	Foreign []string
 }
 
-// Names are all names of the person: whoever uses one of them is this person.
-func (p *Person) Names() []string { return append([]string{p.Name}, p.KubernetesUsers...) }
+// Names are all names of the person, those of every IAM user who claims one of them included: whoever uses one of them is
+// this person.
+func (p *Person) Names() []string {
+	names := append([]string{p.Name}, p.KubernetesUsers...)
+	for _, name := range slices.Clone(names) {
+		names = append(names, p.Directory.Names(name)...)
+	}
+	return distinct(names)
+}
 
 // KubernetesUsersOf reads the Kubernetes usernames of an IAM user from its tags; without the tag they are the user's
 // name and ARN, as EKS has it by default.

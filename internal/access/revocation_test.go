@@ -178,7 +178,9 @@ func TestI5InForceUntilTheLiftCounts(t *testing.T) {
 		"new":              {func(*v1alpha1.AccessRevocation) {}, true},
 		"lift not judged":  {func(r *v1alpha1.AccessRevocation) { r.Spec.Lift = &v1alpha1.Lift{By: "frank"} }, true},
 		"lift is no lift":  {func(r *v1alpha1.AccessRevocation) { judgeLift(r, false) }, true},
-		"lift not known":   {func(r *v1alpha1.AccessRevocation) { judgeLift(r, true); r.Status.Conditions[0].Status = metav1.ConditionUnknown }, true},
+		"lift not known":   {func(r *v1alpha1.AccessRevocation) {
+			status.Revocation(r, access.Answer{}, access.Answer{Reason: v1alpha1.ReasonAWSUnavailable}, moment)
+		}, true},
 		"being deleted":    {func(r *v1alpha1.AccessRevocation) { r.DeletionTimestamp = new(metav1.NewTime(moment)) }, true},
 		"window has ended": {func(r *v1alpha1.AccessRevocation) { r.Status.EndsAt = new(metav1.NewTime(begin)) }, true},
 		"lifted":           {func(r *v1alpha1.AccessRevocation) { judgeLift(r, true) }, false},

@@ -174,7 +174,7 @@ func (c *decider) plan() Decision {
 	}
 	d.Record = true
 	if c.AWS {
-		d.AWS.UserID, d.AWS.Names = p.UserID, distinct(p.Names())
+		d.AWS.UserID, d.AWS.Names = p.UserID, p.Names()
 	} else {
 		p = nil
 	}

@@ -241,7 +241,18 @@ func (r *RoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	default:
 		ready = metav1.ConditionFalse
 	}
-	status.Role(obj, ready, why.Reason, why.Message, r.guard.State().Broken, now)
+	shared, err := r.sharedAttester(ctx, obj)
+	if err != nil {
+		// A warning that cannot be given keeps nobody from their access.
+		ctrl.LoggerFrom(ctx).Error(err, "looking after attesters")
+		if last := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionAttesterShared); last != nil {
+			shared = last.Message
+		}
+	}
+	if len(obj.Spec.Approval.Attesters) > 0 {
+		again = sooner(again, groupsEvery)
+	}
+	status.Role(obj, ready, why.Reason, why.Message, r.guard.State().Broken, shared, now)
 	if err := r.write(ctx, obj, stored); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -272,6 +283,10 @@ func (r *RoleReconciler) write(ctx context.Context, obj, stored *v1alpha1.Access
 			kind = "Warning"
 		}
 		r.recorder.Eventf(obj, nil, kind, after.Reason, "Inspect", "%s", after.Message)
+	}
+	const shared = v1alpha1.ConditionAttesterShared
+	if c := meta.FindStatusCondition(obj.Status.Conditions, shared); c != nil && !meta.IsStatusConditionTrue(stored.Status.Conditions, shared) {
+		r.recorder.Eventf(obj, nil, "Warning", c.Reason, "Inspect", "%s", c.Message)
 	}
 	for _, e := range told {
 		if reason, ok := roleEvents[e.Event]; ok {

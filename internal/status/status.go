@@ -199,8 +199,8 @@ func Bounded(s string) string {
 }
 
 // Role brings the status of a role in line with what was found: ready is True, False or Unknown; broken says why the
-// admission guard cannot be relied on, "" if it can.
-func Role(r *v1alpha1.AccessRole, ready metav1.ConditionStatus, reason, message, broken string, now time.Time) {
+// admission guard cannot be relied on, and shared what is wrong with an attester, "" if nothing is.
+func Role(r *v1alpha1.AccessRole, ready metav1.ConditionStatus, reason, message, broken, shared string, now time.Time) {
 	r.Status.ObservedGeneration = r.Generation
 	c := conditions{of: &r.Status.Conditions, generation: r.Generation, at: metav1.NewTime(now.Truncate(time.Second))}
 	c.set(v1alpha1.ConditionReady, ready, reason, message)
@@ -209,6 +209,7 @@ func Role(r *v1alpha1.AccessRole, ready metav1.ConditionStatus, reason, message,
 	} else {
 		c.set(v1alpha1.ConditionGuardIntact, metav1.ConditionFalse, v1alpha1.ReasonGuardBroken, broken)
 	}
+	c.only(v1alpha1.ConditionAttesterShared, shared != "", v1alpha1.ReasonSharedAttester, shared)
 }
 
 // Revocation brings the status of a revocation in line with what was done and found.
