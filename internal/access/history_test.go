@@ -49,6 +49,8 @@ func newWorld(t *rapid.T) *world {
 		grants: map[string]*v1alpha1.ProdAccessGrant{}, bindings: map[place]*binding{},
 		people: map[types.UID]identified{}, tasks: map[types.UID]*task{},
 		records: map[types.UID]*record{}, meanings: map[string]asked{}, wakes: map[string]wake{},
+		guard: access.Guard{Since: begin.Add(-24 * time.Hour)}, rights: map[string]right{},
+		over: map[request]bool{}, lifted: map[request]bool{}, knew: map[*access.Person]folk{},
 	}
 	w.disabled = w.chance(10, "AWS disabled")
 	for _, name := range everybody {
@@ -93,6 +95,9 @@ func (w *world) newManifest() *v1alpha1.ProdAccessGrantSpec {
 	if w.disabled || w.chance(30, "says who") {
 		spec.Subject.KubernetesUser = v1alpha1.Username(spec.Subject.IAMUser)
 	}
+	if w.chance(20, "reviewed") {
+		spec.ReviewedBy = pick(w.T, "reviewers", []v1alpha1.Username{"bob", "carol"}, []v1alpha1.Username{"carol", "CAROL"}, []v1alpha1.Username{"alice", "erin"})
+	}
 	if w.chance(5, "says wrong") {
 		spec.Subject.KubernetesUser = "root"
 	}
@@ -127,6 +132,8 @@ func (w *world) everyone(swept bool) {
 // rest looks at every grant until nothing changes any more, and judges what there is then.
 func (w *world) rest(swept bool) {
 	const most = 40
+	w.late = false
+	w.show()
 	for round, quiet := 0, 0; quiet < 3; round++ {
 		if round == most {
 			w.fail("no rest after %d rounds", most)
@@ -198,13 +205,13 @@ func (w *world) events() map[string]func(*rapid.T) {
 			w.everyone(false)
 		},
 		"person": func(t *rapid.T) {
-			u := w.users[pick(t, "who", "alice", "bob")]
+			u := w.users[pick(t, "who", "alice", "bob", "alice", "bob", "carol")]
 			switch pick(t, "what", "device", "device", "tag", "anew") {
 			case "device":
 				u.mfa = w.chance(60, "found")
 				w.note("%s has a device: %v", u.id, u.mfa)
 			case "tag":
-				u.tag = pick(t, "tag", "", "alice@hera.example alice bob", "alice@new.example alice")
+				u.tag = pick(t, "tag", "", "alice@hera.example alice bob", "alice@new.example alice", "carol@hera.example carol erin")
 				w.note("%s has the tag %q", u.id, u.tag)
 			case "anew":
 				for s := range w.members {
@@ -224,10 +231,71 @@ func (w *world) events() map[string]func(*rapid.T) {
 		"pace": func(*rapid.T) { w.slow = !w.slow },
 		"time": func(t *rapid.T) {
 			w.server = w.server.Add(pick(t, "passes", tick, time.Second, 7*time.Second, time.Minute, 11*time.Minute, 2*time.Hour))
+			w.expireMemories()
 			w.local = w.server.Add(pick(t, "local clock", 0, 0, 0, -time.Hour, -5*time.Second, 3*time.Second, time.Hour))
 			w.note("it is %s, the local clock says %s", w.server.Format(time.TimeOnly), w.local.Format(time.TimeOnly))
 		},
 		"delete": func(t *rapid.T) { w.deletes(w.object(t)) },
+		"revoke": func(t *rapid.T) {
+			if g := w.grants[pick(t, "revoked", append(slices.Sorted(maps.Keys(w.grants)), "")...)]; g != nil && g.Status.SpecDigest != "" && w.chance(50, "request") {
+				w.revokes("", g)
+			} else {
+				w.revokes(pick(t, "person", "alice", "Bob", "carol", "erin", account+"alice", "alice@hera.example", "alice@new.example", "Carol@hera.example"), nil)
+			}
+			w.mayDie(30)
+			w.everyone(false)
+		},
+		"lift": func(t *rapid.T) {
+			if len(w.revocations) == 0 {
+				t.Skip("nothing is revoked")
+			}
+			i := rapid.IntRange(0, len(w.revocations)-1).Draw(t, "which")
+			w.lifts(i, w.chance(70, "counts"))
+			if w.revocations[i].lifted && w.chance(30, "and goes") {
+				w.revocations = slices.Delete(slices.Clone(w.revocations), i, i+1)
+				w.stored()
+			}
+		},
+		"guard": func(*rapid.T) {
+			if w.unguarded {
+				w.guardMends()
+			} else {
+				w.guardBreaks()
+			}
+		},
+		"trail": func(*rapid.T) {
+			if w.auditBroken = "no space left"; w.chance(50, "mended") {
+				w.auditBroken = ""
+			}
+			w.note("the trail: %q", w.auditBroken)
+		},
+		"rights": func(t *rapid.T) {
+			who := pick(t, "who", "bob", "carol", "erin")
+			w.rights[who] = pick(t, "right", always, byItsGroup, never)
+			w.note("%s may approve: %q", who, w.rights[who])
+		},
+		"watches": func(*rapid.T) {
+			w.late = !w.late
+			w.stored()
+		},
+		// The same manifest is applied again, as a GitOps tool does.
+		"delete and apply again": func(t *rapid.T) {
+			g := w.object(t)
+			spec := g.Spec.DeepCopy()
+			w.deletes(g)
+			w.mayDie(30)
+			for range 4 {
+				w.everyone(false)
+				w.server = w.server.Add(7 * time.Second)
+			}
+			if w.grants[g.Name] != nil {
+				return
+			}
+			manifests[g.Name] = spec
+			w.created(g.Name, spec)
+			w.note("%s applied again", g.Name)
+			w.look(g.Name, false)
+		},
 		"unbind by hand": func(t *rapid.T) {
 			if len(w.bindings) == 0 {
 				t.Skip("nothing is bound")
@@ -263,6 +331,14 @@ func (w *world) events() map[string]func(*rapid.T) {
 			w.aws = up
 			w.clusterRoles["c0"], w.clusterRoles["c1"] = ruleSets[0], ruleSets[1]
 			clear(w.notReady)
+			clear(w.rights)
+			w.auditBroken = ""
+			if w.unguarded {
+				w.guardMends()
+			}
+			for i := range w.revocations {
+				w.lifts(i, true)
+			}
 			for _, u := range w.users {
 				u.mfa = true
 			}
@@ -320,15 +396,19 @@ func (w *world) decides(g *v1alpha1.ProdAccessGrant, approver string, decision v
 	}
 	w.approvals = append(w.approvals, vote{
 		AccessApproval: v1alpha1.AccessApproval{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("a-%d", w.serial), CreationTimestamp: metav1.NewTime(w.server)},
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("a-%d", w.serial), CreationTimestamp: metav1.NewTime(w.server.Truncate(time.Second))},
 			Spec: v1alpha1.AccessApprovalSpec{
 				Target: v1alpha1.ApprovalTarget{Kind: v1alpha1.TargetGrant, Name: g.Name, UID: string(g.UID)},
 				Role:   role, Digest: digest, Decision: decision, Approver: v1alpha1.Username(approver),
 			},
 		},
-		asked: w.meanings[digest],
+		asked: w.meanings[digest], proven: !w.unguarded,
 	})
+	if w.chance(50, "of the group") {
+		w.approvals[len(w.approvals)-1].Spec.ApproverGroups = []string{approvers}
+	}
 	w.note("%s: %s by %s", g.Name, decision, approver)
+	w.stored()
 }
 
 func (w *world) editRole(name string) {
@@ -378,14 +458,16 @@ func (w *world) deletes(g *v1alpha1.ProdAccessGrant) {
 		return
 	}
 	if g.DeletionTimestamp == nil {
-		at := metav1.NewTime(w.server)
-		g.DeletionTimestamp = &at
+		g = g.DeepCopy()
+		g.DeletionTimestamp = new(metav1.NewTime(w.server))
+		w.grants[g.Name] = g
 	}
 }
 
 // finale lets time pass, waking grants only when they asked for it, and sees everything end.
 func (w *world) finale() {
-	w.aws, w.slow, w.fuse = up, false, -1
+	w.aws, w.slow, w.fuse, w.late = up, false, -1, false
+	w.show()
 	w.tasks = map[types.UID]*task{}
 	w.note("finale")
 	var live []*record

@@ -5,11 +5,13 @@ package access_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -79,6 +81,9 @@ func (p *pass) binds(g *v1alpha1.ProdAccessGrant, at place) {
 	}) {
 		p.fail("I1: %s is bound in %q, and it is not being written", g.Name, at.namespace)
 	}
+	if why := p.revoked(g, view{revocations: p.saw.revocations}); why != "" {
+		p.fail("I5: %s is bound in %q, and %s revokes it", g.Name, at.namespace, why)
+	}
 	if p.disabled {
 		return
 	}
@@ -109,8 +114,11 @@ func (p *pass) judge(before, after *v1alpha1.ProdAccessGrant, d *access.Decision
 	if s.ActivatedAt == nil && p.facts.Role != nil && !access.Terminal(to) && to != v1alpha1.StateRevoking {
 		p.shown(after)
 	}
-	if to == v1alpha1.StateGranting && from != to && s.ActivatedAt == nil {
-		p.judgeActivation(after)
+	if to == v1alpha1.StateGranting && from != to {
+		p.judgeBegin(after)
+		if s.ActivatedAt == nil {
+			p.judgeActivation(after)
+		}
 	}
 	if before.Status.ActivatedAt != nil {
 		p.judgeNotWidened(before, after)
@@ -148,34 +156,86 @@ func canonical(username string) string {
 	return strings.ToLower(username[strings.LastIndexByte(username, '/')+1:])
 }
 
-// involved says whether a username is the requester's or the subject's. who is what AWS knows of the subject.
-func involved(g *v1alpha1.ProdAccessGrant, who *access.Person, username string) bool {
-	names := []string{string(g.Spec.RequestedBy), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser)}
-	if who != nil {
-		names = append(names, who.KubernetesUsers...)
-	}
-	return slices.ContainsFunc(names, func(n string) bool { return canonical(n) == canonical(username) })
+// view is what somebody who decides has to know, in truth.
+type view struct {
+	at time.Time
+	// who is what AWS knows of the subject, and people who is who.
+	who         *access.Person
+	people      folk
+	votes       []vote
+	revocations []revocation
+	// live says that the revocations were read from the API server itself.
+	live bool
 }
 
-// approvers are the people whose approvals count, in truth.
-func (w *world) approvers(g *v1alpha1.ProdAccessGrant, who *access.Person) int {
-	people := map[string]bool{}
-	for _, v := range w.approvals {
-		if v.Spec.Decision == v1alpha1.DecisionApprove && v.Spec.Target.Name == g.Name && v.Spec.Role == g.Spec.Role &&
-			v.asked == w.asks(g) && !involved(g, who, string(v.Spec.Approver)) {
-			people[canonical(string(v.Spec.Approver))] = true
+// view is what there is to know now.
+func (w *world) view(who *access.Person) view {
+	return view{at: w.now(), who: who, people: w.knew[who], votes: w.heard, revocations: w.known}
+}
+
+// namesOf are the names of a grant's subject: those of the request, and those that were known when access was written.
+func (w *world) namesOf(g *v1alpha1.ProdAccessGrant) []string {
+	return append([]string{g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser)}, w.records[g.UID].names...)
+}
+
+// revoked names a revocation in force of a grant, in truth, "" if there is none.
+func (w *world) revoked(g *v1alpha1.ProdAccessGrant, v view) string {
+	for _, r := range v.revocations {
+		byPerson := r.of == (request{}) && v.people.names(w.namesOf(g)...)[canonical(string(r.Spec.Person))]
+		if !r.lifted && (byPerson || r.of == requestOf(g)) {
+			return r.Name
 		}
 	}
-	return len(people)
+	return ""
+}
+
+// worthless says why somebody's word about a grant is worth nothing, in truth, "" if it is worth something.
+func (w *world) worthless(g *v1alpha1.ProdAccessGrant, v view, name string, groups []string) string {
+	involved := append(w.namesOf(g), string(g.Spec.RequestedBy))
+	if v.who != nil {
+		involved = append(involved, v.who.KubernetesUsers...)
+	}
+	switch {
+	case v.people.names(involved...)[canonical(name)]:
+		return "they are the requester or the subject"
+	case !w.mayApprove(name, groups):
+		return "they may not approve"
+	case slices.ContainsFunc(v.revocations, func(r revocation) bool {
+		return !r.lifted && r.of == (request{}) && v.people.same(name, string(r.Spec.Person))
+	}):
+		return "they are revoked"
+	}
+	return ""
+}
+
+// approvers are the people whose word counts, in truth, each under one name.
+func (w *world) approvers(g *v1alpha1.ProdAccessGrant, v view) []string {
+	var people []string
+	yes := func(name string, groups []string) {
+		if w.worthless(g, v, name, groups) == "" && !slices.ContainsFunc(people, func(other string) bool { return v.people.same(name, other) }) {
+			people = append(people, name)
+		}
+	}
+	for _, a := range v.votes {
+		if a.Spec.Decision == v1alpha1.DecisionApprove && a.Spec.Target.Name == g.Name && a.Spec.Role == g.Spec.Role && a.proven && a.asked == w.asks(g) {
+			yes(string(a.Spec.Approver), a.Spec.ApproverGroups)
+		}
+	}
+	if w.records[g.UID].proven {
+		for _, reviewer := range g.Spec.ReviewedBy {
+			yes(string(reviewer), nil)
+		}
+	}
+	return people
 }
 
 // rejected says whether somebody who may said no, in truth.
-func (w *world) rejected(g *v1alpha1.ProdAccessGrant, who *access.Person) bool {
+func (w *world) rejected(g *v1alpha1.ProdAccessGrant, v view) bool {
 	now := w.asks(g)
-	return slices.ContainsFunc(w.approvals, func(v vote) bool {
-		same := v.Spec.Target.UID == string(g.UID) || v.asked.spec == now.spec && v.asked.meaning == now.meaning && v.asked.uid == v.Spec.Target.UID
-		return v.Spec.Decision == v1alpha1.DecisionReject && v.Spec.Target.Name == g.Name && v.Spec.Role == g.Spec.Role &&
-			same && !involved(g, who, string(v.Spec.Approver))
+	return slices.ContainsFunc(v.votes, func(a vote) bool {
+		same := a.Spec.Target.UID == string(g.UID) || a.asked.spec == now.spec && a.asked.meaning == now.meaning && a.asked.uid == a.Spec.Target.UID
+		return a.Spec.Decision == v1alpha1.DecisionReject && a.Spec.Target.Name == g.Name && a.Spec.Role == g.Spec.Role && a.proven &&
+			same && w.worthless(g, v, string(a.Spec.Approver), a.Spec.ApproverGroups) == ""
 	})
 }
 
@@ -204,26 +264,43 @@ func allowed(g *v1alpha1.ProdAccessGrant, spec *v1alpha1.AccessRoleSpec) bool {
 }
 
 // unfit says why a grant may not be activated with what is known of the person, in truth; "" if it may.
-func (w *world) unfit(g *v1alpha1.ProdAccessGrant, who *access.Person) string {
+func (w *world) unfit(g *v1alpha1.ProdAccessGrant, v view) string {
 	spec := w.roles[g.Spec.Role]
 	nb := g.Spec.NotBefore
 	switch {
 	case spec == nil:
 		return "there is no role"
-	case g.DeletionTimestamp != nil || !w.now().Before(g.Spec.ExpiresAt.Time):
+	case g.DeletionTimestamp != nil || !v.at.Before(g.Spec.ExpiresAt.Time):
 		return "it is over"
-	case nb != nil && w.now().Before(nb.Time):
+	case nb != nil && v.at.Before(nb.Time):
 		return "the window has not begun"
 	case w.notReady[g.Spec.Role] || w.dangerous(spec):
 		return "the role is not ready"
 	case !allowed(g, spec):
 		return "the role does not allow it"
-	case w.rejected(g, who):
+	case !w.records[g.UID].proven:
+		return "nobody has proven who asks"
+	case w.unwatched() != "":
+		return w.unwatched()
+	case w.revoked(g, v) != "":
+		return "it is revoked by " + w.revoked(g, v)
+	case w.rejected(g, v):
 		return "it was rejected"
-	case w.approvers(g, who) < int(spec.Approval.Required):
-		return fmt.Sprintf("%d of %d approved it", w.approvers(g, who), spec.Approval.Required)
+	case len(w.approvers(g, v)) < int(spec.Approval.Required):
+		return fmt.Sprintf("of %d who have to approve it did %v", spec.Approval.Required, w.approvers(g, v))
 	}
-	return w.ineligible(g, who, spec.AWS != nil && len(spec.AWS.Groups) > 0)
+	return w.ineligible(g, v.who, spec.AWS != nil && len(spec.AWS.Groups) > 0)
+}
+
+// unwatched says why nothing may begin, whoever asks (invariants I8, I10).
+func (w *world) unwatched() string {
+	switch {
+	case w.unguarded:
+		return "the guard is broken"
+	case w.auditBroken != "":
+		return "the trail cannot be written"
+	}
+	return ""
 }
 
 func (w *world) ineligible(g *v1alpha1.ProdAccessGrant, who *access.Person, groups bool) string {
@@ -250,11 +327,71 @@ func (w *world) ineligible(g *v1alpha1.ProdAccessGrant, who *access.Person, grou
 
 // judgeActivation judges the intention to write access for the first time.
 func (p *pass) judgeActivation(g *v1alpha1.ProdAccessGrant) {
-	if why := p.unfit(g, p.facts.Person); why != "" {
+	v := p.view(p.facts.Person)
+	v.at, v.votes, v.revocations = p.saw.at, p.saw.votes, p.saw.revocations
+	if why := p.unfit(g, v); why != "" {
 		p.fail("I1: %s is activated, and %s", g.Name, why)
 	}
 	if k := p.roles[g.Spec.Role].Kubernetes; k != nil && !p.disabled && !slices.Contains(p.facts.Person.KubernetesUsers, g.Status.Kubernetes.User) {
 		p.fail("I1: %s is for %s, who is not %+v", g.Name, g.Status.Kubernetes.User, p.facts.Person)
+	}
+	if r := requestOf(g); p.over[r] && !p.lifted[r] {
+		p.fail("I3, I5: %s is activated, and the same was decided and let go before", g.Name)
+	}
+	p.judgeCounted(g, v)
+	names := p.namesOf(g)
+	if v.who != nil {
+		names = append(names, v.who.KubernetesUsers...)
+	}
+	p.records[g.UID].names = slices.Sorted(maps.Keys(v.people.names(names...)))
+}
+
+// judgeCounted judges who is said to have approved (invariant I7).
+func (p *pass) judgeCounted(g *v1alpha1.ProdAccessGrant, v view) {
+	for i, c := range g.Status.Approvals {
+		name := string(c.Approver)
+		said := c.Source == v1alpha1.SourceAttested && slices.Contains(g.Spec.ReviewedBy, c.Approver)
+		groups := [][]string{nil}
+		for _, a := range v.votes {
+			if a.Spec.Approver == c.Approver && a.Spec.Target.UID == string(g.UID) && a.Spec.Decision == v1alpha1.DecisionApprove && a.proven && c.Source == v1alpha1.SourceApproval {
+				said, groups = true, append(groups, a.Spec.ApproverGroups)
+			}
+		}
+		if !said {
+			p.fail("I7: %s counts for %s, and nobody has proven that they approved", name, g.Name)
+		}
+		if !slices.ContainsFunc(groups, func(of []string) bool { return p.worthless(g, v, name, of) == "" }) {
+			p.fail("I7: %s counts for %s, and %s", name, g.Name, p.worthless(g, v, name, nil))
+		}
+		for _, other := range g.Status.Approvals[:i] {
+			if v.people.same(name, string(other.Approver)) {
+				p.fail("I7: %s and %s count for %s, and are one person", other.Approver, name, g.Name)
+			}
+		}
+	}
+}
+
+// judgeBegin judges that access is about to be written, for the first time or again.
+func (p *pass) judgeBegin(g *v1alpha1.ProdAccessGrant) {
+	if why := p.unwatched(); why != "" {
+		p.fail("I10: access of %s begins, and %s", g.Name, why)
+	}
+	v := p.view(p.facts.Person)
+	v.revocations = p.saw.revocations
+	switch why := p.revoked(g, v); {
+	case !p.saw.live:
+		p.fail("I5: access of %s begins, and nobody has asked the API server whether it is revoked", g.Name)
+	case why != "":
+		p.fail("I5: access of %s begins, and %s revokes it", g.Name, why)
+	}
+}
+
+// judgeRelease remembers in truth what an object leaves behind that goes.
+func (p *pass) judgeRelease() {
+	g := p.stored
+	decided := p.records[g.UID].terminal != "" || g.Status.ActivatedAt != nil || meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.ConditionApproved)
+	if decided && p.world.now().Before(g.Spec.ExpiresAt.Time) {
+		p.over[requestOf(g)] = true
 	}
 }
 
@@ -340,7 +477,7 @@ func (w *world) judgeRecorded() {
 
 // judgeProcessed judges a grant after it was processed without disturbance.
 func (w *world) judgeProcessed(g *v1alpha1.ProdAccessGrant) {
-	if g.DeletionTimestamp == nil && w.latest.Before(g.Spec.ExpiresAt.Time) {
+	if g.DeletionTimestamp == nil && w.latest.Before(g.Spec.ExpiresAt.Time) && w.revoked(g, view{revocations: w.known}) == "" {
 		return
 	}
 	w.judgeNothing(g, "is over")
@@ -405,8 +542,10 @@ func (w *world) judgeState(g *v1alpha1.ProdAccessGrant, swept bool) {
 	}
 	switch {
 	case access.Terminal(state):
+	case w.revoked(g, view{revocations: w.revocations}) != "":
+		w.fail("I5: %s is %s, and %s revokes it", g.Name, state, w.revoked(g, view{revocations: w.revocations}))
 	case g.Status.ActivatedAt == nil:
-		why := w.unfit(g, who)
+		why := w.unfit(g, w.view(who))
 		if why == "" && spec.AWS != nil && slices.ContainsFunc(spec.AWS.Groups, func(group v1alpha1.IAMGroupName) bool { return foreign(string(group)) }) {
 			why = "a membership is somebody else's"
 		}
@@ -431,7 +570,9 @@ func (w *world) judgeState(g *v1alpha1.ProdAccessGrant, swept bool) {
 		switch {
 		case w.dangerous(spec) && state != v1alpha1.StateSuspended:
 			w.fail("%s is %s, and the role is forbidden", g.Name, state)
-		case state == v1alpha1.StateSuspended && why == "" && !w.dangerous(spec) && !w.notReady[g.Spec.Role]:
+		case swept && state == v1alpha1.StateGranted && w.revoked(g, w.view(who)) != "":
+			w.fail("I5: %s is %s, and %s revokes its person", g.Name, state, w.revoked(g, w.view(who)))
+		case state == v1alpha1.StateSuspended && why == "" && !w.dangerous(spec) && !w.notReady[g.Spec.Role] && w.unwatched() == "":
 			w.fail("%s rests as %s, and nothing keeps it from coming back", g.Name, state)
 		case swept && state != v1alpha1.StateSuspended && why != "" && why != "a membership is somebody else's":
 			w.fail("%s rests as %s, and %s", g.Name, state, why)

@@ -126,12 +126,14 @@ func TestI5RecordedNames(t *testing.T) {
 // Each row is a revocation of something else than the request; its twin is of the request itself.
 func TestI5RequestOnly(t *testing.T) {
 	tests := map[string]func(*scene, *v1alpha1.AccessRevocation){
-		"another name":   func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Name = "ledger-disk-2" },
-		"in capitals":    func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Name = "LEDGER-DISK" },
-		"another kind":   func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Kind = "BreakGlass" },
-		"no kind":        func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Kind = "" },
-		"another digest": func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.SpecDigest = "sha256:" + strings.Repeat("0", 64) },
-		"no digest":      func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.SpecDigest = "" },
+		"another name": func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Name = "ledger-disk-2" },
+		"in capitals":  func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Name = "LEDGER-DISK" },
+		"another kind": func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Kind = "BreakGlass" },
+		"no kind":      func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.Kind = "" },
+		"another digest": func(_ *scene, r *v1alpha1.AccessRevocation) {
+			r.Spec.Grant.SpecDigest = "sha256:" + strings.Repeat("0", 64)
+		},
+		"no digest": func(_ *scene, r *v1alpha1.AccessRevocation) { r.Spec.Grant.SpecDigest = "" },
 		"approval digest": func(s *scene, r *v1alpha1.AccessRevocation) {
 			r.Spec.Grant.SpecDigest = s.digestFor(s.Grant.UID)
 		},
@@ -175,10 +177,10 @@ func TestI5InForceUntilTheLiftCounts(t *testing.T) {
 		change func(*v1alpha1.AccessRevocation)
 		force  bool
 	}{
-		"new":              {func(*v1alpha1.AccessRevocation) {}, true},
-		"lift not judged":  {func(r *v1alpha1.AccessRevocation) { r.Spec.Lift = &v1alpha1.Lift{By: "frank"} }, true},
-		"lift is no lift":  {func(r *v1alpha1.AccessRevocation) { judgeLift(r, false) }, true},
-		"lift not known":   {func(r *v1alpha1.AccessRevocation) {
+		"new":             {func(*v1alpha1.AccessRevocation) {}, true},
+		"lift not judged": {func(r *v1alpha1.AccessRevocation) { r.Spec.Lift = &v1alpha1.Lift{By: "frank"} }, true},
+		"lift is no lift": {func(r *v1alpha1.AccessRevocation) { judgeLift(r, false) }, true},
+		"lift not known": {func(r *v1alpha1.AccessRevocation) {
 			status.Revocation(r, access.Answer{}, access.Answer{Reason: v1alpha1.ReasonAWSUnavailable}, moment)
 		}, true},
 		"being deleted":    {func(r *v1alpha1.AccessRevocation) { r.DeletionTimestamp = new(metav1.NewTime(moment)) }, true},

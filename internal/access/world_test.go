@@ -42,7 +42,25 @@ type world struct {
 	grants       map[string]*v1alpha1.ProdAccessGrant
 	bindings     map[place]*binding
 	approvals    []vote
+	revocations  []revocation
 	serial       int
+
+	// guard is what is known of the admission policies, and unguarded the truth.
+	guard       access.Guard
+	unguarded   bool
+	auditBroken string
+	// rights say who may approve: everybody, but for those of whom it says something else.
+	rights map[string]right
+	// heard and known are the approvals and revocations that watches have shown; they may be late.
+	heard []vote
+	known []revocation
+	late  bool
+	// between lets others do something while a pass is under way; nil for nobody.
+	between func()
+	// over are the requests whose object went after they were decided, and lifted those of which a revocation was lifted.
+	over, lifted map[request]bool
+	// knew is who was who when AWS was asked.
+	knew map[*access.Person]folk
 	// changes counts changes of the stored statuses and of access.
 	changes int
 
@@ -94,6 +112,170 @@ type vote struct {
 	v1alpha1.AccessApproval
 	// asked is what the digest stood for when the person read it; zero for a digest that stands for nothing.
 	asked asked
+	// proven says that it had to pass the guard.
+	proven bool
+}
+
+// right is what the API server says about somebody's right to approve.
+type right string
+
+const (
+	always     right = ""
+	byItsGroup right = "with the group"
+	never      right = "never"
+	approvers        = "approvers"
+)
+
+// revocation is an AccessRevocation, and the truth about it.
+type revocation struct {
+	v1alpha1.AccessRevocation
+	// of is the request that is revoked; zero for a person.
+	of request
+	// lifted says that somebody who may has lifted it.
+	lifted bool
+}
+
+// request is what is asked for under a name, whatever object carries it.
+type request struct{ name, spec string }
+
+func requestOf(g *v1alpha1.ProdAccessGrant) request {
+	return request{g.Name, fmt.Sprintf("%+v", g.Spec)}
+}
+
+// folk are the names of each IAM user: who claims a name of somebody is that somebody.
+type folk [][]string
+
+func (w *world) folk() folk {
+	if w.disabled {
+		return nil
+	}
+	var f folk
+	for _, name := range slices.Sorted(maps.Keys(w.users)) {
+		names := []string{canonical(name)}
+		for _, tag := range strings.Fields(w.users[name].tag) {
+			names = append(names, canonical(tag))
+		}
+		f = append(f, names)
+	}
+	return f
+}
+
+// names are all names of the person who uses one of some names.
+func (f folk) names(of ...string) map[string]bool {
+	all := map[string]bool{}
+	for _, name := range of {
+		if name != "" {
+			all[canonical(name)] = true
+		}
+	}
+	for known := -1; known != len(all); {
+		known = len(all)
+		for _, user := range f {
+			if slices.ContainsFunc(user, func(name string) bool { return all[name] }) {
+				for _, name := range user {
+					all[name] = true
+				}
+			}
+		}
+	}
+	return all
+}
+
+func (f folk) same(a, b string) bool { return f.names(a)[canonical(b)] }
+
+// show lets the watches show what is stored.
+func (w *world) show() {
+	w.heard, w.known = slices.Clone(w.approvals), slices.Clone(w.revocations)
+}
+
+// stored is called when an approval or a revocation has changed.
+func (w *world) stored() {
+	if !w.late {
+		w.show()
+	}
+}
+
+func (w *world) mayApprove(user string, groups []string) bool {
+	switch w.rights[canonical(user)] {
+	case always:
+		return true
+	case byItsGroup:
+		return slices.Contains(groups, approvers)
+	}
+	return false
+}
+
+func plain(all []revocation) []v1alpha1.AccessRevocation {
+	var objects []v1alpha1.AccessRevocation
+	for i := range all {
+		objects = append(objects, *all[i].DeepCopy())
+	}
+	return objects
+}
+
+// guardBreaks begins a gap: what is created from now on is not proven. The truth is in seconds, as creation times are.
+func (w *world) guardBreaks() {
+	w.nextSecond()
+	w.unguarded, w.guard.Broken = true, "a policy is gone"
+	w.guard.Gaps = append(slices.Clone(w.guard.Gaps), access.Gap{From: w.server})
+	w.note("the guard is broken")
+}
+
+func (w *world) guardMends() {
+	w.guard.Gaps = slices.Clone(w.guard.Gaps)
+	w.guard.Gaps[len(w.guard.Gaps)-1].To = w.server
+	w.unguarded, w.guard.Broken = false, ""
+	w.nextSecond()
+	w.note("the guard is whole")
+}
+
+func (w *world) nextSecond() {
+	next := w.server.Truncate(time.Second).Add(time.Second)
+	w.local, w.server = w.local.Add(next.Sub(w.server)), next
+}
+
+// revokes adds a revocation of a person, or of a request.
+func (w *world) revokes(person string, g *v1alpha1.ProdAccessGrant) {
+	w.serial++
+	r := revocation{AccessRevocation: v1alpha1.AccessRevocation{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("r-%d", w.serial)},
+		Spec:       v1alpha1.AccessRevocationSpec{Person: v1alpha1.Username(person), Reason: "the laptop was stolen", RevokedBy: "eve"},
+	}}
+	if g != nil {
+		r.of = requestOf(g)
+		r.Spec.Grant = &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: g.Name, SpecDigest: g.Status.SpecDigest}
+		w.note("%s revokes the request of %s", r.Name, g.Name)
+	} else {
+		w.note("%s revokes %s", r.Name, person)
+	}
+	w.revocations = append(w.revocations, r)
+	w.stored()
+}
+
+// lifts lifts a revocation, or writes a lift into it that does not count.
+func (w *world) lifts(i int, counts bool) {
+	if w.revocations[i].lifted {
+		return
+	}
+	w.revocations = slices.Clone(w.revocations)
+	r := &w.revocations[i]
+	r.AccessRevocation = *r.DeepCopy()
+	r.Spec.Lift = &v1alpha1.Lift{By: "frank", Reason: "it was a mistake"}
+	answer := access.Answer{Yes: counts, Reason: v1alpha1.ReasonLifted, Message: "x"}
+	status.Revocation(&r.AccessRevocation, access.Answer{}, answer, w.latest)
+	if r.lifted = counts; r.lifted && r.of != (request{}) {
+		w.lifted[r.of] = true
+	}
+	w.note("%s is lifted: %v", r.Name, counts)
+	w.stored()
+}
+
+// expireMemories removes revocations whose window has ended, as their own controller does.
+func (w *world) expireMemories() {
+	w.revocations = slices.DeleteFunc(slices.Clone(w.revocations), func(r revocation) bool {
+		return r.Status.EndsAt != nil && w.server.After(r.Status.EndsAt.Add(time.Minute))
+	})
+	w.stored()
 }
 
 type identified struct {
@@ -118,10 +300,17 @@ type record struct {
 	expires  time.Time
 	// took says that something was taken away for its end, and verified that a look followed.
 	took, verified bool
+	// proven says that the object had to pass the guard.
+	proven bool
+	// names are those of its person, as they were known when access was written.
+	names []string
 }
 
-// crash is the death of the process.
-type crash struct{}
+// crash is the death of the process, and conflict a write that somebody else's forestalled.
+type (
+	crash    struct{}
+	conflict struct{}
+)
 
 var begin = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
@@ -167,6 +356,9 @@ func (w *world) process(work func()) {
 		case nil:
 		case crash:
 			w.people, w.tasks, w.fuse = map[types.UID]identified{}, map[types.UID]*task{}, -1
+			w.show()
+		case conflict:
+			w.note("a conflict")
 		default:
 			panic(r)
 		}
@@ -237,6 +429,12 @@ func (w *world) identify(name string, groups []v1alpha1.IAMGroupName) *access.Pe
 		}
 	}
 	slices.Sort(p.Memberships)
+	var users []access.User
+	for name, u := range w.users {
+		users = append(users, access.User{UserID: u.id, Name: name, ARN: account + name, Tags: map[string]string{v1alpha1.KubernetesUsersTag: u.tag}})
+	}
+	p.Directory = access.NewDirectory(users...)
+	w.knew[p] = w.folk()
 	for _, group := range groups {
 		if slices.Contains(p.Memberships, string(group)) && !w.claimed(u.id, string(group)) {
 			p.Foreign = append(p.Foreign, string(group))
@@ -332,6 +530,18 @@ type pass struct {
 	ready     *task
 	notes     status.Notes
 	failed    bool
+	// unrevoked says that the API server itself was asked what is revoked.
+	unrevoked bool
+	// saw is what the pass had to know in truth: the approvals that watches had shown, and the revocations that they had
+	// shown, or that were stored when the API server was asked.
+	saw view
+}
+
+// others lets others do something while the pass is under way.
+func (p *pass) others() {
+	if p.between != nil {
+		p.between()
+	}
 }
 
 func (p *pass) ending() bool {
@@ -351,15 +561,28 @@ func (w *world) reconcile(name string, swept bool) {
 		delete(w.tasks, stored.UID)
 	}
 	p.facts = access.Facts{
-		Grant: p.g, AWS: !w.disabled, Guard: access.Guard{Since: begin.Add(-24 * time.Hour)},
-		MayApprove: func(string, []string) bool { return true },
+		Grant: p.g, AWS: !w.disabled,
 	}
+	p.saw.at = p.now
 	if !p.ending() {
 		p.gather(swept)
 	}
+	p.others()
+	p.saw.revocations = w.known
+	p.facts.Revocations = plain(w.known)
 	const rounds = 8
 	for range rounds {
 		d := access.Decide(p.facts, p.now)
+		p.others()
+		if d.State == v1alpha1.StateGranting && d.Record && !p.unrevoked {
+			p.saw.revocations, p.saw.live, p.unrevoked = w.revocations, true, true
+			p.facts.Revocations = plain(w.revocations)
+			continue
+		}
+		if d.Remember {
+			p.remember(&d)
+		}
+		p.others()
 		if d.Record {
 			status.Grant(p.g, &d, status.Notes{}, p.now)
 			p.write(&d)
@@ -408,8 +631,11 @@ func (p *pass) gather(swept bool) {
 		p.stored = p.g.DeepCopy()
 		p.grants[p.g.Name] = p.stored
 	}
+	p.others()
 	p.facts.Role = p.role(p.g.Spec.Role)
-	for _, v := range p.approvals {
+	p.facts.Guard, p.facts.AuditBroken, p.facts.MayApprove = p.guard, p.auditBroken, p.mayApprove
+	p.saw.votes = p.heard
+	for _, v := range p.heard {
 		if v.Spec.Target.Name == p.g.Name {
 			p.facts.Approvals = append(p.facts.Approvals, v.AccessApproval)
 		}
@@ -434,7 +660,44 @@ func (p *pass) groupsOf() []v1alpha1.IAMGroupName {
 	return groups
 }
 
+// remember stores that the request has ended, and then until when.
+func (p *pass) remember(d *access.Decision) {
+	name := "ended-" + p.g.Name + "-" + d.SpecDigest
+	if !slices.ContainsFunc(p.revocations, func(r revocation) bool { return r.Name == name }) {
+		p.burn()
+		p.revocations = append(slices.Clone(p.revocations), revocation{of: requestOf(p.g), AccessRevocation: v1alpha1.AccessRevocation{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: v1alpha1.AccessRevocationSpec{RevokedBy: "operator", Reason: "remembered: " + d.Message,
+				Grant: &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: p.g.Name, SpecDigest: d.SpecDigest}},
+		}})
+		p.note("%s is remembered", p.g.Name)
+		p.world.stored()
+	}
+	for i := range p.revocations {
+		if r := &p.revocations[i]; r.Name == name && r.Status.EndsAt == nil {
+			p.burn()
+			p.revocations = slices.Clone(p.revocations)
+			p.revocations[i].Status.EndsAt = new(metav1.NewTime(access.Deadline(p.g)))
+			p.world.stored()
+		}
+	}
+}
+
+// release deletes the approvals, which are for this object alone, and lets it go.
+func (p *pass) release() {
+	p.burn()
+	p.approvals = slices.DeleteFunc(slices.Clone(p.approvals), func(v vote) bool { return v.Spec.Target.UID == string(p.g.UID) })
+	p.world.stored()
+	p.others()
+	p.burn()
+	p.note("%s released", p.g.Name)
+	p.judgeRelease()
+	p.stored.Finalizers = nil
+	p.drop(p.g.Name)
+}
+
 func (p *pass) carryOut(d *access.Decision) (again, inFlight bool) {
+	p.others()
 	p.facts.Done = false
 	switch d.Effect {
 	case access.EffectIdentify:
@@ -460,10 +723,7 @@ func (p *pass) carryOut(d *access.Decision) (again, inFlight bool) {
 		p.records[p.g.UID].verified = p.facts.Done
 		return !p.failed, inFlight
 	case access.EffectRelease:
-		p.burn()
-		p.note("%s released", p.g.Name)
-		p.stored.Finalizers = nil
-		p.drop(p.g.Name)
+		p.release()
 	case access.EffectNone:
 	}
 	return false, false
@@ -478,6 +738,7 @@ func (p *pass) sync(d *access.Decision) (again, inFlight bool) {
 		}
 	}
 	joined := true
+	p.others()
 	if len(groups) > 0 {
 		outcomes, ok := p.settleAll("settle", groups, func(g *v1alpha1.ProdAccessGrant, group v1alpha1.IAMGroupName) outcome {
 			return p.settle(g, group, false)
@@ -490,6 +751,7 @@ func (p *pass) sync(d *access.Decision) (again, inFlight bool) {
 	if joined || d.State == v1alpha1.StateGranted {
 		for i := range p.g.Status.Kubernetes.Bindings {
 			if b := &p.g.Status.Kubernetes.Bindings[i]; b.Intended {
+				p.others()
 				p.bind(b)
 			}
 		}
@@ -592,6 +854,11 @@ func (p *pass) bind(b *v1alpha1.GrantBinding) {
 		return
 	}
 	if have == nil {
+		if !p.world.now().Before(access.Deadline(p.g)) {
+			// The call is not made any more: it was given until the deadline.
+			p.failed = true
+			return
+		}
 		p.burn()
 		p.binds(p.g, at)
 		p.serial++
@@ -656,6 +923,9 @@ func (p *pass) write(d *access.Decision) {
 		return
 	}
 	p.burn()
+	if p.grants[p.g.Name] != p.stored {
+		panic(conflict{})
+	}
 	p.judge(p.stored, p.g, d)
 	p.stored = p.g.DeepCopy()
 	p.grants[p.g.Name] = p.stored
@@ -681,5 +951,5 @@ func (w *world) created(name string, spec *v1alpha1.ProdAccessGrantSpec) {
 		Spec: *spec.DeepCopy(),
 	}
 	w.grants[name] = g
-	w.records[g.UID] = &record{g: g}
+	w.records[g.UID] = &record{g: g, proven: !w.unguarded}
 }

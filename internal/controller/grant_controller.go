@@ -89,6 +89,8 @@ type GrantReconciler struct {
 	unbound sync.Map
 	// people holds what AWS said about the person of a grant that is being activated, by the grant's UID.
 	people sync.Map
+	// voices holds who may approve a grant that is being activated, by the grant's UID.
+	voices sync.Map
 }
 
 // NewGrantReconciler makes a GrantReconciler. The client must see its own writes. memberships is nil with --aws=disabled.

@@ -18,6 +18,7 @@ import (
 // missing judges that something is gone which the operator did not take away. A revocation by a person ends the grant; so
 // much at once that it looks like an accident is held. Nothing is given back meanwhile.
 func (p *pass) missing(ctx context.Context, what string, note *access.Obstacle) {
+	p.missed = true
 	_, confirmed := p.g.Annotations[v1alpha1.ConfirmRemovalAnnotation]
 	v := p.removals.Judge(p.g.UID, p.held(), confirmed, p.liveGrants(ctx), p.clock.Now())
 	switch {

@@ -176,7 +176,8 @@ func (b *bench) fill(ctx context.Context, r *request, withApprovals bool) error 
 	if err := b.people[requester].Create(ctx, g); err != nil {
 		return err
 	}
-	facts := access.Facts{Grant: g, Role: &r.role.Role, AWS: true, Person: &r.person}
+	facts := access.Facts{Grant: g, Role: &r.role.Role, AWS: true, Person: &r.person,
+		Guard: access.Guard{Since: g.CreationTimestamp.Time}, MayApprove: func(string, []string) bool { return true }}
 	for _, approver := range approvers {
 		a := approval(r, approver)
 		if withApprovals {

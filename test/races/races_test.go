@@ -4,14 +4,18 @@
 package races
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -21,14 +25,19 @@ import (
 const (
 	// runs of each race, and how many of them go on at once.
 	runs, abreast = 25, 5
-	// apart is how far from each other two decisions may be: farther than it takes to grant.
-	apart = 150 * time.Millisecond
+	// near is how far two approvals may be from each other.
+	near = 20 * time.Millisecond
 )
+
+// apart is how far an approval and what stands against it may be from each other, so that each of them wins now and then:
+// twice as far as it takes to grant, which the first race finds out.
+var apart time.Duration
 
 // outcome is how a race went, to be looked at again when all that could come late has come.
 type outcome struct {
 	grant      *v1alpha1.ProdAccessGrant
 	revocation *v1alpha1.AccessRevocation
+	took       time.Duration
 }
 
 // TestRaces lets two people decide at once. Either may win, but nothing is half done, and no is no.
@@ -51,6 +60,10 @@ func TestRaces(t *testing.T) {
 		{"revoke against grant", revokeAgainstGrant},
 	} {
 		t.Run(race.name, func(t *testing.T) { all = append(all, repeat(t, rnd, race.run)...) })
+		if apart == 0 {
+			slices.SortFunc(all, func(a, b outcome) int { return cmp.Compare(a.took, b.took) })
+			apart = max(near, 2*all[len(all)/2].took)
+		}
 	}
 	// By now, everything has been looked at once more, and what was in flight has landed.
 	events := trail(t)
@@ -116,7 +129,9 @@ func atOnce(t *testing.T, acts ...act) {
 	}
 }
 
-func within(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
+func within(rnd *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(rnd.Int64N(int64(d)))
+}
 
 // halfApproved is a request that Bob has approved, so that one approval more has it granted.
 func halfApproved(t *testing.T, expiresAt time.Time) *v1alpha1.ProdAccessGrant {
@@ -140,30 +155,34 @@ func twoApprovers(t *testing.T, rnd *rand.Rand) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const near = 20 * time.Millisecond
 	atOnce(t, carolApproves(g, within(rnd, near)), act{within(rnd, near), func(ctx context.Context) error { return approve(ctx, bob, "bob", g) }})
+	approved := time.Now()
 	ends(t, g, v1alpha1.StateGranted)
+	took := time.Since(approved)
 	has(t, g, true)
 	if len(g.Status.Approvals) != 2 {
 		t.Errorf("%s has the approvals %+v", g.Name, g.Status.Approvals)
 	}
-	return outcome{grant: g}
+	return outcome{grant: g, took: took}
 }
 
 func approveAgainstReject(t *testing.T, rnd *rand.Rand) outcome {
 	g := halfApproved(t, time.Now().Add(time.Hour))
-	atOnce(t, carolApproves(g, within(rnd, apart)), act{within(rnd, apart), func(ctx context.Context) error {
+	atOnce(t, carolApproves(g, within(rnd, near)), act{within(rnd, apart), func(ctx context.Context) error {
 		return decide(ctx, ann, "ann", g, v1alpha1.DecisionReject)
 	}})
 	state := ends(t, g, v1alpha1.StateGranted, v1alpha1.StateRejected)
 	has(t, g, state == v1alpha1.StateGranted)
+	if approved := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionApproved); state == v1alpha1.StateGranted && strings.Contains(approved.Message, g.Name+"-ann") {
+		t.Errorf("%s was granted although a rejection was seen: %s", g.Name, approved.Message)
+	}
 	return outcome{grant: g}
 }
 
 func approveAgainstExpiry(t *testing.T, rnd *rand.Rand) outcome {
 	deadline := time.Now().Add(2500 * time.Millisecond).Truncate(time.Second)
 	g := halfApproved(t, deadline)
-	atOnce(t, carolApproves(g, max(0, time.Until(deadline)-2*apart)+within(rnd, 2*apart)))
+	atOnce(t, carolApproves(g, max(0, time.Until(deadline)-apart)+within(rnd, apart)))
 	ends(t, g, v1alpha1.StateExpired)
 	has(t, g, false)
 	if at := g.Status.ActivatedAt; at != nil && !at.Time.Before(deadline) {
@@ -175,7 +194,7 @@ func approveAgainstExpiry(t *testing.T, rnd *rand.Rand) outcome {
 func revokeAgainstGrant(t *testing.T, rnd *rand.Rand) outcome {
 	g := halfApproved(t, time.Now().Add(time.Hour))
 	r := revocation(g, rnd.IntN(2) == 0)
-	atOnce(t, carolApproves(g, within(rnd, apart)), act{within(rnd, apart), func(ctx context.Context) error { return eve.Create(ctx, r) }})
+	atOnce(t, carolApproves(g, within(rnd, near)), act{within(rnd, apart), func(ctx context.Context) error { return eve.Create(ctx, r) }})
 	inForce(t, r)
 	has(t, g, false) // the revocation says that no access is left
 	ends(t, g, v1alpha1.StateRevoked)

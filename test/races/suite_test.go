@@ -168,13 +168,16 @@ func stop(t *testing.T, p *operator.Process) {
 	}
 }
 
-// guarded waits until the operator knows that the admission policies prove who asks and who approves.
+// guarded waits until the operator knows that the admission policies prove who asks: in the next second, because the time
+// at which a request was made is rounded down.
 func guarded(t *testing.T) {
 	t.Helper()
 	eventually(t, "the guard is whole", func(ctx context.Context) (bool, error) {
 		var r v1alpha1.AccessRole
 		err := admin.Get(ctx, client.ObjectKey{Name: role}, &r)
-		return meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionGuardIntact) && meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady), err
+		guard := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionGuardIntact)
+		return meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady) && guard != nil && guard.Status == metav1.ConditionTrue &&
+			time.Now().Truncate(time.Second).After(guard.LastTransitionTime.Time), err
 	})
 }
 

@@ -528,10 +528,14 @@ var placeholders = strings.NewReplacer("REPLACE_WITH_UID", "7f3d6a52-63a1-4d0f-9
 
 func (s *suite) samples(t *testing.T) {
 	broken := map[string]struct{ old, new, message string }{
-		"grant-infra-member.yaml": {`"2030-01-15T13:00:00Z"`, `"2030-01-15T08:00:00Z"`, "expiresAt must be later than notBefore"},
-		"grant-developer.yaml":    {"requestedBy: dana@hera.example", "requestedBy: system:admin", "requestedBy must be a person"},
-		"approval.yaml":           {digest, "REPLACE_WITH_DIGEST", "digest must be copied from the target's status.approvalDigest"},
-		"role-custom.yaml":        {"maxDuration: 12h", "maxDuration: 200h", "maxDuration must be from 1m to 168h"},
+		"grant-infra-member.yaml":  {`"2030-01-15T13:00:00Z"`, `"2030-01-15T08:00:00Z"`, "expiresAt must be later than notBefore"},
+		"grant-developer.yaml":     {"requestedBy: dana@hera.example", "requestedBy: system:admin", "requestedBy must be a person"},
+		"grant-from-git.yaml":      {"- bob@hera.example", "- Alice@Hera.example", "reviewedBy names requestedBy: nobody reviews their own request"},
+		"revocation-person.yaml":   {"person: alice", "person: system:alice", "person must be a person"},
+		"revocation-grant.yaml":    {digest, "REPLACE_WITH_DIGEST", "specDigest must be copied from the grant's status.specDigest"},
+		"revocation-stranger.yaml": {"iamUser: mallory", "iamUser: ma/llory", "should match"},
+		"approval.yaml":            {digest, "REPLACE_WITH_DIGEST", "digest must be copied from the target's status.approvalDigest"},
+		"role-custom.yaml":         {"maxDuration: 12h", "maxDuration: 200h", "maxDuration must be from 1m to 168h"},
 	}
 	files, err := os.ReadDir(samplesDir)
 	if err != nil {
