@@ -38,7 +38,7 @@ var people = []struct {
 	{"dana", "asks for access (after config/samples)", []string{"engineers"}},
 	{"bob", "approves (after $DEMO/alice-chg-1042-bob.yaml)", []string{"platform-leads"}},
 	{"carol", "approves", []string{"platform-leads"}},
-	{"frank", "is security: revokes and lifts (after $DEMO/eve-laptop.yaml)", []string{"security"}},
+	{"frank", "is security: revokes and lifts (after config/samples)", []string{"security"}},
 	{"alice", "works on infrastructure", nil},
 	{"grace", "works on infrastructure", nil},
 	{"eve", "is a developer", nil},

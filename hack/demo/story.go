@@ -103,9 +103,9 @@ func (s *story) incident(ctx context.Context) {
 }
 
 func (s *story) revocation(ctx context.Context) {
-	file := s.save(ctx, "eve-laptop", map[string]any{
-		"apiVersion": v1alpha1.SchemeGroupVersion.String(), "kind": "AccessRevocation", "metadata": map[string]any{"name": "eve-laptop"},
-		"spec": map[string]any{"person": "eve", "reason": "Her laptop was stolen an hour ago.", "revokedBy": username("frank")},
+	file := s.manifest(ctx, "eve-laptop", "revocation-person.yaml", func(spec map[string]any) {
+		delete(spec, "credentials") // a developer has none for production
+		spec["person"], spec["revokedBy"] = "eve", username("frank")
 	})
 	s.act(ctx, s.kubectl("frank", "create", "-f", file))
 	s.check(ctx, "her grant is over", s.grants(emergency), "Revoked")

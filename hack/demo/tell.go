@@ -233,14 +233,8 @@ func (s *story) manifest(ctx context.Context, name, sample string, change func(s
 	}
 	obj.SetName(name)
 	change(spec)
-	return s.save(ctx, name, obj.Object)
-}
-
-// save writes an object to a file.
-func (s *story) save(ctx context.Context, name string, object any) (file string) {
 	file = s.path(name + ".yaml")
-	content, err := yaml.Marshal(object)
-	if err == nil {
+	if content, err = yaml.Marshal(obj.Object); err == nil {
 		err = os.WriteFile(file, content, 0o600)
 	}
 	if err != nil {

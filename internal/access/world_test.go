@@ -765,7 +765,7 @@ func (p *pass) sync(d *access.Decision) (again, inFlight bool) {
 	case p.facts.Obstacle.Reason != "":
 		return true, false
 	}
-	p.facts.Done = !p.failed
+	p.facts.Done = joined && !p.failed
 	return p.facts.Done, false
 }
 

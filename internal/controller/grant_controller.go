@@ -91,6 +91,8 @@ type GrantReconciler struct {
 	people sync.Map
 	// voices holds who may approve a grant that is being activated, by the grant's UID.
 	voices sync.Map
+	// released holds the UIDs of grants that nothing is left to do about.
+	released sync.Map
 }
 
 // NewGrantReconciler makes a GrantReconciler. The client must see its own writes. memberships is nil with --aws=disabled.
@@ -194,6 +196,7 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			r.alarms.stop(e.Object.GetUID())
+			r.released.Delete(e.Object.GetUID())
 		},
 	}
 }
@@ -302,6 +305,10 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	g := &v1alpha1.ProdAccessGrant{}
 	if err := r.client.Get(ctx, req.NamespacedName, g); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if _, done := r.released.Load(g.UID); done {
+		// Gone, and the watch does not say so yet; or kept by somebody else's finalizer.
+		return ctrl.Result{}, nil
 	}
 	p := &pass{
 		GrantReconciler: r, g: g, stored: g.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),

@@ -109,7 +109,11 @@ func (p *pass) release(ctx context.Context, d *access.Decision) error {
 			return fmt.Errorf("deleting the approval %s with its grant: %w", a.Name, err)
 		}
 	}
-	return p.setFinalizer(ctx, controllerutil.RemoveFinalizer)
+	if err := p.setFinalizer(ctx, controllerutil.RemoveFinalizer); err != nil {
+		return err
+	}
+	p.released.Store(p.g.UID, true)
+	return nil
 }
 
 // tell writes changes to the trail, or keeps them for later.

@@ -306,3 +306,26 @@ func TestI8BrokenTrail(t *testing.T) {
 	nudge(t, waiting)
 	reaches(t, waiting, v1alpha1.StateGranted)
 }
+
+// What was let go is not looked after again, whatever goes with it: an end costs five calls of IAM, verified twice.
+func TestReleasedIsLeftAlone(t *testing.T) {
+	user, _ := person("alice")
+	r := role(t, nil)
+	g := granted(t, user, r, nil)
+	before := callsAbout(user)
+	remove(t, g)
+	gone(t, g)
+	if n := callsAbout(user) - before; n > 5 {
+		t.Errorf("the end took %d calls about %s", n, user)
+	}
+}
+
+func callsAbout(user string) int {
+	n := 0
+	for _, c := range account.Calls() {
+		if c.Params.Get("UserName") == user {
+			n++
+		}
+	}
+	return n
+}

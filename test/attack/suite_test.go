@@ -326,15 +326,16 @@ func (want invalid) check(t *testing.T, err error) {
 	t.Errorf("refused with\n  %v\nwant the field %s and the words\n  %s", err, want.field, want.words)
 }
 
+var topics = []struct {
+	name string
+	rows func(*testing.T, *scene) []row
+}{
+	{"grants", grantRows}, {"approvals", approvalRows}, {"revocations", revocationRows}, {"bindings", bindingRows}, {"roles", roleRows}, {"namespace", namespaceRows},
+}
+
 // TestAttacks makes every attempt.
 func TestAttacks(t *testing.T) {
 	s := setUp(t)
-	topics := []struct {
-		name string
-		rows func(*testing.T, *scene) []row
-	}{
-		{"grants", grantRows}, {"approvals", approvalRows}, {"revocations", revocationRows}, {"bindings", bindingRows}, {"roles", roleRows}, {"namespace", namespaceRows},
-	}
 	made, all := 0, 0
 	for _, topic := range topics {
 		t.Run(topic.name, func(t *testing.T) {

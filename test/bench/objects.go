@@ -21,6 +21,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/rbac"
 	"github.com/hera-platform/prod-access-operator/internal/status"
+	"github.com/hera-platform/prod-access-operator/test/operator"
 )
 
 const (
@@ -60,18 +61,16 @@ func (b *bench) createRoles(ctx context.Context) {
 	}
 }
 
-// rolesReady waits until the operator has looked at every role and at the admission guard: what is created from the next
-// second on counts.
+// rolesReady waits until the operator has looked at every role, and has found the admission guard whole.
 func (b *bench) rolesReady(ctx context.Context) {
 	for _, r := range b.roles {
 		var obj v1alpha1.AccessRole
 		b.until(ctx, 50*time.Millisecond, "role "+r.Name+" is not Ready yet", func() bool {
 			check(b.kube.Get(ctx, client.ObjectKey{Name: r.Name}, &obj))
-			guard := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionGuardIntact)
-			return meta.IsStatusConditionTrue(obj.Status.Conditions, v1alpha1.ConditionReady) && guard != nil && guard.Status == metav1.ConditionTrue &&
-				time.Now().Truncate(time.Second).After(guard.LastTransitionTime.Time)
+			return meta.IsStatusConditionTrue(obj.Status.Conditions, v1alpha1.ConditionReady)
 		})
 	}
+	check(operator.WaitGuarded(ctx, b.cp))
 }
 
 // request is a grant with its role and person.

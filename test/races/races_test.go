@@ -136,8 +136,8 @@ func within(rnd *rand.Rand, d time.Duration) time.Duration {
 // halfApproved is a request that Bob has approved, so that one approval more has it granted.
 func halfApproved(t *testing.T, expiresAt time.Time) *v1alpha1.ProdAccessGrant {
 	t.Helper()
-	g, err := asked(t.Context(), person(), expiresAt)
-	if err != nil {
+	g := request(person(), expiresAt)
+	if err := ask(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	if err := approve(t.Context(), bob, "bob", g); err != nil {
@@ -151,8 +151,8 @@ func carolApproves(g *v1alpha1.ProdAccessGrant, after time.Duration) act {
 }
 
 func twoApprovers(t *testing.T, rnd *rand.Rand) outcome {
-	g, err := asked(t.Context(), person(), time.Now().Add(time.Hour))
-	if err != nil {
+	g := request(person(), time.Now().Add(time.Hour))
+	if err := ask(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	atOnce(t, carolApproves(g, within(rnd, near)), act{within(rnd, near), func(ctx context.Context) error { return approve(ctx, bob, "bob", g) }})

@@ -206,20 +206,19 @@ func request(user string, expiresAt time.Time) *v1alpha1.ProdAccessGrant {
 	}}
 }
 
-// asked creates a request and waits until there is something to approve.
-func asked(ctx context.Context, user string, expiresAt time.Time) (*v1alpha1.ProdAccessGrant, error) {
-	g := request(user, expiresAt)
+// ask creates a request and waits until there is something to approve.
+func ask(ctx context.Context, g *v1alpha1.ProdAccessGrant) error {
 	if err := dana.Create(ctx, g); err != nil {
-		return nil, err
+		return err
 	}
 	err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, soon, true, func(ctx context.Context) (bool, error) {
 		err := admin.Get(ctx, client.ObjectKeyFromObject(g), g)
 		return g.Status.ApprovalDigest != "", err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("waiting for the digest of %s: %w", g.Name, err)
+		return fmt.Errorf("waiting for the digest of %s: %w", g.Name, err)
 	}
-	return g, nil
+	return nil
 }
 
 // decide lets somebody approve or reject what the status shows.
