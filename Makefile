@@ -129,6 +129,10 @@ demo-check: build kube-assets ## Run the demo and fail unless everything in it w
 bench: build kube-assets ## Measure against the budgets.
 	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./test/bench
 
+.PHONY: mutate
+mutate: kube-assets ## Switch off each clause of internal/access and each CEL validation: a test must notice. Takes long.
+	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./hack/mutate
+
 ##@ Deployment
 
 .PHONY: install

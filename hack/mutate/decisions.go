@@ -110,8 +110,10 @@ func (b *bench) run(ctx context.Context, off int, selection ...string) (noticed 
 	switch {
 	case err == nil:
 		return "", nil
-	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return "no end", nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return "their having no end", nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
 	case !errors.As(err, &exit):
 		return "", err
 	}
@@ -141,8 +143,11 @@ func switchClauses(ctx context.Context, o options) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if noticed, err := b.notices(ctx, 0); err != nil || noticed != "" {
-		return nil, fmt.Errorf("%s fails with nothing switched off: %s (%w)", decisions, noticed, err)
+	switch noticed, err := b.notices(ctx, 0); {
+	case err != nil:
+		return nil, err
+	case noticed != "":
+		return nil, fmt.Errorf("%s fails with nothing switched off: %s", decisions, noticed)
 	}
 	chosen := slices.DeleteFunc(b.clauses, func(c clause) bool { return !o.only.MatchString(c.String()) })
 	if o.limit > 0 {

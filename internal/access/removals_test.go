@@ -42,6 +42,7 @@ func TestI5RemovalSettles(t *testing.T) {
 		{settleTime, access.Verdict{Alike: 1, TakenAway: true}},
 		{settleTime + time.Second, access.Verdict{Alike: 1, TakenAway: true}},
 		{together + time.Hour, access.Verdict{Alike: 0, TakenAway: true}},
+		{together + time.Hour + time.Second, access.Verdict{Alike: 0, TakenAway: true}},
 	} {
 		if got := r.Judge("one", false, false, 1000, begin.Add(step.after)); got != step.want {
 			t.Errorf("after %s: %+v, want %+v", step.after, got, step.want)

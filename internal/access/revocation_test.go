@@ -123,6 +123,31 @@ func TestI5RecordedNames(t *testing.T) {
 	want{state: v1alpha1.StateRevoked, cause: v1alpha1.ReasonRevoked, none: true}.check(t, s.decide())
 }
 
+// Each row knows the name from one place alone; its twin, without that place, does not know it.
+func TestI5NamesFromOnePlace(t *testing.T) {
+	tests := map[string]func(*scene){
+		"the manifest's IAM user":            func(s *scene) { s.Grant.Spec.Subject.IAMUser = "x" },
+		"the manifest's Kubernetes username": func(s *scene) { s.Grant.Spec.Subject.KubernetesUser = "x" },
+		"what was recorded":                  func(s *scene) { s.Grant.Status.AWS.Names = []string{"x"} },
+		"the username that is bound":         func(s *scene) { s.Grant.Status.Kubernetes.User = "x" },
+		"the IAM user":                       func(s *scene) { s.Person.Name = "x" },
+		"the tag":                            func(s *scene) { s.Person.KubernetesUsers = append(s.Person.KubernetesUsers, "x") },
+		"the directory": func(s *scene) {
+			s.Person.Directory = access.NewDirectory(access.User{UserID: "AIDAX", Name: "x", Tags: map[string]string{v1alpha1.KubernetesUsersTag: "alice"}})
+		},
+	}
+	for name, place := range tests {
+		twin, s := newScene(t), newScene(t)
+		twin.revoke("X")
+		s.revoke("X")
+		place(s)
+		want{state: v1alpha1.StateGranting}.check(t, twin.decide())
+		if d := s.decide(); d.Cause != v1alpha1.ReasonRevoked {
+			t.Errorf("%s: %s (%s)", name, d.State, d.Message)
+		}
+	}
+}
+
 // Each row is a revocation of something else than the request; its twin is of the request itself.
 func TestI5RequestOnly(t *testing.T) {
 	tests := map[string]func(*scene, *v1alpha1.AccessRevocation){
@@ -344,6 +369,10 @@ func TestI5Remember(t *testing.T) {
 			s.store()
 			s.must(v1alpha1.StateBlocked)
 		}, true},
+		"active, whatever its conditions say": {func(s *scene) {
+			suspended(s)
+			meta.RemoveStatusCondition(&s.Grant.Status.Conditions, v1alpha1.ConditionApproved)
+		}, true},
 		"revoked with its person": {func(s *scene) { granted(s); s.revoke("alice") }, true},
 		"pending, with its person revoked": {func(s *scene) {
 			pending(s)
@@ -394,6 +423,10 @@ func TestI5RememberWhatOthersTookAway(t *testing.T) {
 			s.next()
 			if !s.decide().Remember {
 				t.Error("a crash would lose it")
+			}
+			meta.RemoveStatusCondition(&s.Grant.Status.Conditions, v1alpha1.ConditionApproved)
+			if s.Grant.Status.ActivatedAt = nil; !s.decide().Remember {
+				t.Error("it is ending: nothing else has to be known")
 			}
 			s.revokeRequest()
 			if d := s.decide(); d.Remember || d.State != v1alpha1.StateRevoking || d.Cause != v1alpha1.ReasonRemovedByOthers {

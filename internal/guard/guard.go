@@ -40,7 +40,6 @@ import (
 
 // The record, a ConfigMap, is covered by the Role prod-access-records.
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
-// +kubebuilder:rbac:groups=access.hera.dev,resources=accessroles,verbs=list
 // +kubebuilder:rbac:groups=access.hera.dev,resources=accessapprovals;prodaccessgrants;accessrevocations,verbs=create
 
 const (
@@ -317,12 +316,12 @@ func (g *Guard) probe(ctx context.Context, seen map[object]observed) (v verdict,
 		if _, ok := seen[object{policyKind, p.Policy}]; !ok {
 			continue // the other release is installed
 		}
-		switch each, text := p.run(ctx, g.options.Client, g.releases.refusals(p.Policy), g.options.Now()); each {
+		switch each, text := p.run(ctx, g.options.Client, g.releases.refusals(p.Policy)); each {
 		case accepted:
 			return accepted, text
 		case silent:
 			v, why = silent, text
-		case refused, skipped:
+		case refused:
 		}
 	}
 	return v, why

@@ -378,7 +378,7 @@ func TestUpgrade(t *testing.T) {
 	})
 	t.Run("a policy that is probed and not there yet", func(t *testing.T) {
 		w := newWorld(t, first, none)
-		w.options.Probes = append(w.options.Probes, Probe{Policy: "extra", Forged: forged, Object: forgedApproval})
+		w.options.Probes = append(w.options.Probes, Probe{Policy: "extra", Forged: forged, Object: DefaultProbes()[0].Object})
 		w.operate(second, first)
 		w.look()
 		w.expect("")

@@ -4,18 +4,15 @@
 package guard
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hera-platform/prod-access-operator/config/admission"
 )
@@ -46,34 +43,6 @@ func TestProof(t *testing.T) {
 		if got := probe.proves(tt.err, w.guard.releases.refusals("asked")); got != tt.want {
 			t.Errorf("%s: proves is %v, want %v", name, got, tt.want)
 		}
-	}
-}
-
-// TestProbeOfWhatIsGone: an accepted probe says nothing once what it was tried on has changed.
-func TestProbeOfWhatIsGone(t *testing.T) {
-	w := newWorld(t, first, none)
-	w.off = true
-	probe := w.options.Probes[0]
-	try := func() verdict {
-		v, _ := probe.run(t.Context(), w, nil, w.now)
-		return v
-	}
-	if v := try(); v != accepted {
-		t.Errorf("the same throughout: %v, want accepted", v)
-	}
-	gone := false
-	probe.Object = func(ctx context.Context, c client.Reader, now time.Time) (client.Object, error) {
-		if gone {
-			return nil, nil //nolint:nilnil // as forgedGrant without a role
-		}
-		gone = true
-		return forgedApproval(ctx, c, now)
-	}
-	if v := try(); v != silent {
-		t.Errorf("gone meanwhile: %v, want silent", v)
-	}
-	if v := try(); v != skipped {
-		t.Errorf("gone: %v, want skipped", v)
 	}
 }
 

@@ -98,7 +98,7 @@ func newWorld(t *testing.T, current, previous fs.FS) *world {
 	w := &world{t: t, now: start, objects: map[object]observed{}}
 	w.options = Options{
 		Client: w, Now: func() time.Time { return w.now }, Namespace: namespace, Username: operator,
-		Probes: []Probe{{Policy: "asked", Forged: forged, Object: forgedApproval}},
+		Probes: []Probe{{Policy: "asked", Forged: forged, Object: DefaultProbes()[0].Object}},
 		Audit: func(_ context.Context, broken string) {
 			if broken == "" {
 				broken = "whole"

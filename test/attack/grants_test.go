@@ -49,11 +49,15 @@ func ofDeveloper(namespaces int) func(*grantSpec) {
 	}
 }
 
+// of is for a role without demands of its own.
+func of(role string) func(*grantSpec) { return func(s *grantSpec) { s.Role = role } }
+
 func noIncident(s *grantSpec) { s.Incident = "" }
 
 func grantRows(_ *testing.T, s *scene) []row {
 	const policy, cyrillicA = "grants", "\u0430"
 	no := func(words string) refusedBy { return refusedBy{policy, words} }
+	names := func(words string) refusedBy { return refusedBy{"attesters", words} }
 	const hour = time.Hour
 	finalizers := func(kept ...string) string {
 		return operation("replace", "/metadata/finalizers", kept)
@@ -64,35 +68,43 @@ func grantRows(_ *testing.T, s *scene) []row {
 	rows := []row{
 		// Who asks.
 		{name: "asking in somebody else's name", who: developer, do: create(grant()),
-			want: no("requestedBy is dana@hera.example, but you are eve@hera.example"), twin: twin{who: dana}},
+			want: names("requestedBy is dana@hera.example, but you are eve@hera.example"), twin: twin{who: dana}},
 		{name: "asking for oneself in somebody else's name", who: alice, do: create(grant()),
-			want: no("but you are alice@hera.example: write your own username"), twin: twin{do: create(grant(requestedBy(alice.user)))}},
+			want: names("but you are alice@hera.example: write your own username"), twin: twin{do: create(grant(requestedBy(alice.user)))}},
 		{name: "asking in one's name in another case", who: dana, do: create(grant(requestedBy("Dana@hera.example"))),
-			want: no("requestedBy is Dana@hera.example, but you are dana@hera.example"), twin: twin{do: create(grant())}},
+			want: names("requestedBy is Dana@hera.example, but you are dana@hera.example"), twin: twin{do: create(grant())}},
 		{name: "asking in a name that looks like one's own", who: dana, do: create(grant(requestedBy("d" + cyrillicA + "na@hera.example"))),
-			want: no("but you are dana@hera.example"), twin: twin{do: create(grant())}},
+			want: names("but you are dana@hera.example"), twin: twin{do: create(grant())}},
 		{name: "asking in one's name and a space", who: dana, do: create(grant(requestedBy("dana@hera.example "))),
 			want: invalid{"spec.requestedBy", "no white space and no invisible characters"}, twin: twin{do: create(grant())}},
 		{name: "asking in one's name and an invisible character", who: dana, do: create(grant(requestedBy("dana\u200b@hera.example"))),
 			want: invalid{"spec.requestedBy", "no white space and no invisible characters"}, twin: twin{do: create(grant())}},
 		{name: "the cluster's administrator asks in somebody else's name", who: root, do: create(grant()),
-			want: no("but you are root"), twin: twin{do: create(grant(requestedBy(root.user)))}},
+			want: refusedBy{"grants", "but you are root, whom the role infra-member does not name among its attesters"}, twin: twin{do: create(grant(requestedBy(root.user)))}},
 		{name: "the operator asks", who: theOperator, do: create(grant()),
-			want: no("but you are system:serviceaccount:prod-access-system:prod-access-controller-manager"), twin: twin{who: dana}},
+			want: names("but you are system:serviceaccount:prod-access-system:prod-access-controller-manager"), twin: twin{who: dana}},
 		{name: "Argo CD asks for a role that it does not attest to", who: syncer, do: create(grant()),
-			want: no("only the attesters of the role infra-member may name somebody else"), twin: twin{do: create(grant(ofReviewed))}},
+			want: names("to ask for somebody else takes the verb attest on accessroles/infra-member"), twin: twin{do: create(grant(ofReviewed))}},
+		{name: "asking for somebody else before there is such a role", who: dana, do: create(grant(of("later"), requestedBy("erin@hera.example"))),
+			want: names("takes the verb attest on accessroles/later"), twin: twin{do: create(grant(of("later")))}},
 		{name: "Argo CD's own service account asks in place of the project's", who: argo, do: create(grant(ofReviewed)),
-			want: no("only the attesters of the role reviewed"), twin: twin{who: syncer}},
+			want: names("takes the verb attest on accessroles/reviewed"), twin: twin{who: syncer}},
+		{name: "an attester by RBAC whom the role does not name", who: attester, do: create(grant(ofReviewed)),
+			want: no("whom the role reviewed does not name among its attesters"), twin: twin{who: syncer}},
 		{name: "Argo CD asks in its own name", who: syncer, do: create(grant(ofReviewed, requestedBy(syncer.user))),
 			want: invalid{"spec.requestedBy", "must be a person"}, twin: twin{do: create(grant(ofReviewed))}},
 		{name: "a username that is longer than a message", who: person{user: "e" + strings.Repeat("v", 6000)}, do: create(grant()),
-			want: no("but you are evvv"), twin: twin{who: dana}},
+			want: names("but you are evvv"), twin: twin{who: dana}},
 
 		// Who reviewed.
 		{name: "bringing one's own reviewers", who: dana, do: create(grant(reviewedBy("bob@hera.example", "carol@hera.example"))),
-			want: no("reviewedBy is for the attesters of the role infra-member, and dana@hera.example is none of them"), twin: twin{do: create(grant())}},
-		{name: "bringing reviewers for a role that has attesters", who: dana, do: create(grant(ofReviewed, reviewedBy("bob@hera.example"))),
-			want: no("and dana@hera.example is none of them"), twin: twin{who: syncer}},
+			want: names("reviewedBy takes the verb attest on accessroles/infra-member, which dana@hera.example does not hold"), twin: twin{do: create(grant())}},
+		{name: "bringing reviewers before there is such a role", who: dana, do: create(grant(of("later"), reviewedBy("bob@hera.example"))),
+			want: names("reviewedBy takes the verb attest on accessroles/later"), twin: twin{do: create(grant(of("later")))}},
+		{name: "reviewers of an attester whom the role does not name", who: attester, do: create(grant(ofReviewed, requestedBy(attester.user), reviewedBy("bob@hera.example"))),
+			want: no("reviewedBy is for the attesters of the role reviewed"), twin: twin{do: create(grant(ofReviewed, requestedBy(attester.user)))}},
+		{name: "bringing reviewers for a role that has attesters", who: dana, do: create(grant(ofReviewed, requestedBy(dana.user), reviewedBy("bob@hera.example"))),
+			want: names("which dana@hera.example does not hold"), twin: twin{who: syncer}},
 		{name: "the requester reviews", who: syncer, do: create(grant(ofReviewed, reviewedBy("DANA@hera.example"))),
 			want: invalid{"spec.reviewedBy", "nobody reviews their own request"}, twin: twin{do: create(grant(ofReviewed, reviewedBy("bob@hera.example")))}},
 		{name: "the subject reviews", who: syncer, do: create(grant(ofReviewed, reviewedBy("Alice"))),

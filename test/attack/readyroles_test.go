@@ -17,7 +17,7 @@ import (
 // TestReadyClusterRoles asks the API server what the ready ClusterRoles of config/rbac give: each action to those named,
 // and to no other.
 func TestReadyClusterRoles(t *testing.T) {
-	all := []string{"requester", "approver", "security", "viewer", "auditor", "administrator"}
+	all := []string{"requester", "attester", "approver", "security", "viewer", "auditor", "administrator"}
 	readers := []string{"approver", "security", "viewer", "auditor", "administrator"}
 	const (
 		ours   = "access.hera.dev"
@@ -50,9 +50,11 @@ func TestReadyClusterRoles(t *testing.T) {
 		verb, group, resource, name string
 		who                         []string
 	}{
-		{"create", ours, "prodaccessgrants", "", []string{"requester"}},
-		{"patch", ours, "prodaccessgrants", "g", []string{"requester"}},
-		{"delete", ours, "prodaccessgrants", "g", []string{"requester"}},
+		{"create", ours, "prodaccessgrants", "", []string{"requester", "attester"}},
+		{"patch", ours, "prodaccessgrants", "g", []string{"requester", "attester"}},
+		{"delete", ours, "prodaccessgrants", "g", []string{"requester", "attester"}},
+		{"attest", ours, "accessroles", "infra-member", []string{"attester"}},
+		{"attest", ours, "accessroles", "oncall", nil},
 		{"deletecollection", ours, "prodaccessgrants", "", nil},
 		{"patch", ours, "prodaccessgrants/status", "g", nil},
 		{"list", ours, "prodaccessgrants", "", all},

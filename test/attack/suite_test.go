@@ -80,6 +80,9 @@ var (
 	argo   = person{user: "system:serviceaccount:argocd:argocd-application-controller"}
 	syncer = person{user: "system:serviceaccount:argocd:payments-sync"}
 
+	// attester holds the verb, and no role names them.
+	attester = person{"olga@hera.example", []string{"attesters"}}
+
 	theOperator = person{user: "system:serviceaccount:prod-access-system:prod-access-controller-manager"}
 	collector   = person{user: "system:serviceaccount:kube-system:generic-garbage-collector"}
 	aggregator  = person{user: "system:serviceaccount:kube-system:clusterrole-aggregation-controller"}
@@ -109,6 +112,9 @@ func giveRights(ctx context.Context) error {
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "maintainer"}, Rules: []rbacv1.PolicyRule{{
 			APIGroups: []string{"access.hera.dev"}, Resources: []string{"accessroles"}, Verbs: []string{"maintain"}}}},
 		clusterBinding("maintainers", "maintainer", group("maintainers")),
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "attester"}, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{"access.hera.dev"}, Resources: []string{"accessroles"}, ResourceNames: []string{"reviewed"}, Verbs: []string{"attest"}}}},
+		clusterBinding("attesters", "attester", group("attesters"), user(syncer)),
 		clusterBinding("team-leads", "developer-approver", group("team-leads")),
 		clusterBinding("platform-leads", "prod-access-approver", group("platform-leads")),
 		clusterBinding("security-team", "prod-access-security", group("security-team")),

@@ -28,7 +28,7 @@ const (
 	// minKills is how often the operator dies at least.
 	minKills = 10
 	// A life lasts from a start that has hardly begun to some work done.
-	shortestLife, longestLife = 300 * time.Millisecond, 4 * time.Second
+	shortestLife, longestLife = 300 * time.Millisecond, 6 * time.Second
 	// leisure is how long at most people wait between two revocations.
 	leisure = 400 * time.Millisecond
 )
@@ -61,15 +61,13 @@ func TestKilledAtRandom(t *testing.T) {
 	var stories []*story
 	for _, p := range plan {
 		for i := range p.n {
-			s := &story{how: p.how}
-			user := ""
+			var user string
 			if p.how == stays {
-				user = stories[i].Spec.Subject.IAMUser // of whom another grant is revoked: the membership has to stay
+				user = stories[i].Spec.Subject.IAMUser // another grant of theirs is revoked, and the membership has to stay
 			} else {
 				user = person()
 			}
-			s.ProdAccessGrant = request(user, time.Now().Add(time.Hour))
-			stories = append(stories, s)
+			stories = append(stories, &story{request(user, time.Now().Add(time.Hour)), p.how})
 		}
 	}
 	rnd.Shuffle(len(stories), func(i, j int) { stories[i], stories[j] = stories[j], stories[i] })

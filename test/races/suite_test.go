@@ -168,19 +168,17 @@ func stop(t *testing.T, p *operator.Process) {
 	}
 }
 
-// guarded waits until the operator knows that the admission policies prove who asks: in the next second, because the time
-// at which a request was made is rounded down.
+// guarded waits until the operator knows that the admission policies prove who asks.
 func guarded(t *testing.T) {
 	t.Helper()
-	eventually(t, "the guard is whole", func(ctx context.Context) (bool, error) {
-		var r v1alpha1.AccessRole
-		err := admin.Get(ctx, client.ObjectKey{Name: role}, &r)
-		guard := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionGuardIntact)
-		return meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionReady) && guard != nil && guard.Status == metav1.ConditionTrue &&
-			time.Now().Truncate(time.Second).After(guard.LastTransitionTime.Time), err
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	if err := operator.WaitGuarded(ctx, cp); err != nil {
+		t.Fatal(err)
+	}
 }
 
+// eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func(context.Context) (bool, error)) {
 	t.Helper()
 	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, soon, true, holds); err != nil {
