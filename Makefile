@@ -154,9 +154,15 @@ undeploy: end-grants ## Remove everything that deploy made.
 
 # Only a running operator can take access away, so the grants go before it does.
 .PHONY: end-grants
-end-grants: $(PROVIDE_KUBECTL) ## Delete every grant, and wait until the operator has taken the access away.
+end-grants: $(PROVIDE_KUBECTL) ## Delete every grant, wait until the operator has taken the access away, and forget revocations.
 	if $(KUBECTL) get crd prodaccessgrants.access.hera.dev >/dev/null 2>&1; then \
 		$(KUBECTL) delete prodaccessgrants.access.hera.dev --all --timeout=5m; fi
+	# Revocations are held by admission and by a finalizer until they are lifted. There is nothing left to revoke.
+	if $(KUBECTL) get crd accessrevocations.access.hera.dev >/dev/null 2>&1; then \
+		$(KUBECTL) kustomize config/admission | $(KUBECTL) delete --ignore-not-found -f -; \
+		$(KUBECTL) delete accessrevocations.access.hera.dev --all --wait=false; \
+		for r in $$($(KUBECTL) get accessrevocations.access.hera.dev -o name); do \
+			$(KUBECTL) patch $$r --type=merge -p '{"metadata":{"finalizers":null}}'; done; fi
 
 ##@ Tools, installed by the targets that need them
 

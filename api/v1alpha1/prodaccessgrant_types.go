@@ -231,6 +231,11 @@ type ProdAccessGrantStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=80
 	ApprovalDigest string `json:"approvalDigest,omitempty"`
+	// attestedDigest is what approvalDigest was when spec.reviewedBy was first seen: reviews from Git are for that and no
+	// more.
+	// +optional
+	// +kubebuilder:validation:MaxLength=80
+	AttestedDigest string `json:"attestedDigest,omitempty"`
 	// expiresAt is the deadline, stored before anything is granted.
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`

@@ -62,6 +62,10 @@ func (c *decider) revokedPerson(name string) string {
 	return ""
 }
 
+// attested is the digest that reviews from Git are for: a review carries none, so it is the one of when they were first
+// seen.
+func (q *question) attested() string { return cmp.Or(q.grant.Status.AttestedDigest, q.digest) }
+
 // count sorts the approvals of a grant into those that count, a rejection, and those that are ignored with the reason.
 //
 // An approval counts only for this very object, its role and the digest of what it asks for and gives; if admission has
@@ -98,6 +102,8 @@ func (t *tally) attest(q *question, reviewer v1alpha1.Username) string {
 		return why
 	case q.digest == "":
 		return "there is no role to review"
+	case q.digest != q.attested():
+		return "the role has come to give something else since: create another grant, or ask for AccessApprovals"
 	}
 	return t.add(q, v1alpha1.CountedApproval{Approver: reviewer, Source: v1alpha1.SourceAttested, At: created})
 }

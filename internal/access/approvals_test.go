@@ -234,6 +234,20 @@ func TestReviewedBy(t *testing.T) {
 			want{state: v1alpha1.StatePendingApproval, message: test.message}.check(t, s.decide())
 		})
 	}
+	t.Run("of what the role gave when they were first seen", func(t *testing.T) {
+		s := reviewed(t, "bob", "carol")
+		scheduled(s)
+		s.Approvals = nil
+		s.now = s.now.Add(2 * time.Hour)
+		want{state: v1alpha1.StateGranting}.check(t, s.decide())
+		s.Role.RulesHash = "sha256:two"
+		want{state: v1alpha1.StatePendingApproval, message: "the review of bob: the role has come to give something else since"}.check(t, s.decide())
+		s.store()
+		s.next()
+		want{state: v1alpha1.StatePendingApproval}.check(t, s.decide())
+		s.approveAnew()
+		want{state: v1alpha1.StateGranting}.check(t, s.decide())
+	})
 	t.Run("a review and an approval of two people", func(t *testing.T) {
 		s := reviewed(t, "bob")
 		s.approve("carol")

@@ -105,6 +105,7 @@ type Decision struct {
 
 	SpecDigest     string
 	ApprovalDigest string
+	AttestedDigest string
 	Approvals      []v1alpha1.CountedApproval
 	// Approved and Eligible are the answers behind the conditions of these names.
 	Approved, Eligible Answer
@@ -179,7 +180,7 @@ func (c *decider) decide() Decision {
 func (c *decider) keep(state, cause string) Decision {
 	s := c.Grant.Status.DeepCopy()
 	d := Decision{State: state, Cause: cause, AWS: s.AWS, Kubernetes: s.Kubernetes,
-		SpecDigest: c.spec, ApprovalDigest: s.ApprovalDigest, Approvals: s.Approvals}
+		SpecDigest: c.spec, ApprovalDigest: s.ApprovalDigest, AttestedDigest: s.AttestedDigest, Approvals: s.Approvals}
 	if a := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionActive); a != nil {
 		d.Message = a.Message
 	}

@@ -269,6 +269,24 @@ func (w *world) events() map[string]func(*rapid.T) {
 			}
 			w.note("the trail: %q", w.auditBroken)
 		},
+		// Access that was taken away for now comes back, or not, as something else breaks.
+		"lose and find": func(*rapid.T) {
+			for _, u := range w.users {
+				u.mfa = false
+			}
+			w.everyone(true)
+			w.mayDie(30)
+			switch {
+			case w.chance(30, "guard breaks") && !w.unguarded:
+				w.guardBreaks()
+			case w.chance(30, "trail breaks"):
+				w.auditBroken = "no space left"
+			}
+			for _, u := range w.users {
+				u.mfa = true
+			}
+			w.everyone(false)
+		},
 		"rights": func(t *rapid.T) {
 			who := pick(t, "who", "bob", "carol", "erin")
 			w.rights[who] = pick(t, "right", always, byItsGroup, never)

@@ -126,6 +126,10 @@ func (p *pass) judge(before, after *v1alpha1.ProdAccessGrant, d *access.Decision
 	if to == v1alpha1.StateGranted && from != to {
 		p.judgeGranted(after)
 	}
+	if to == v1alpha1.StateRevoking && from != to && d.Cause == v1alpha1.ReasonRemovedByOthers &&
+		!slices.ContainsFunc(p.revocations, func(r revocation) bool { return r.of == requestOf(after) }) {
+		p.fail("I5: somebody took away what %s held, and it is not remembered", after.Name)
+	}
 	if access.Terminal(to) {
 		r.terminal = to
 		p.judgeNothing(after, "has ended")

@@ -23,6 +23,9 @@ func (c *decider) waiting() Decision {
 	c.tally = c.question.count(c.Approvals)
 	d := c.settle(c.due())
 	d.ApprovalDigest, d.Approvals, d.Approved = c.question.digest, c.tally.counted, c.approved()
+	if len(c.Grant.Spec.ReviewedBy) > 0 {
+		d.AttestedDigest = c.question.attested()
+	}
 	return d
 }
 

@@ -53,6 +53,9 @@ type RevocationReconciler struct {
 	self        string
 	wake        waker
 
+	// deactivated holds the UIDs of revocations whose person has no credentials left.
+	deactivated sync.Map
+
 	mu sync.Mutex
 	// unlifted is when this process last saw a revocation without a lift that is still to be judged.
 	unlifted map[types.UID]time.Time
@@ -136,6 +139,7 @@ func sooner(a, b time.Duration) time.Duration {
 func (r *RevocationReconciler) release(ctx context.Context, obj *v1alpha1.AccessRevocation) error {
 	r.mu.Lock()
 	delete(r.unlifted, obj.UID)
+	r.deactivated.Delete(obj.UID)
 	r.mu.Unlock()
 	base := obj.DeepCopy()
 	if !controllerutil.RemoveFinalizer(obj, v1alpha1.Finalizer) {
@@ -240,24 +244,37 @@ func (r *RevocationReconciler) execute(ctx context.Context, obj *v1alpha1.Access
 	if m := obj.Spec.Membership; m != nil {
 		return r.expel(ctx, m)
 	}
+	// The grants are their own controller's; nothing that keeps one of them keeps the credentials.
+	deactivate := r.deactivateOnce(ctx, obj)
 	left, err := r.unended(ctx, obj)
 	switch {
 	case err != nil:
 		return executing(err.Error()), access.RetryAfter
+	case deactivate != nil:
+		return executing(deactivate.Error()), access.RetryAfter
 	case len(left) > 0:
 		return executing(fmt.Sprintf("not yet verified gone: %s", left[0])), executingEvery
-	}
-	if obj.Spec.Credentials == v1alpha1.CredentialsDeactivate {
-		// Once is enough: what the person is given later is given knowingly.
-		if last := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady); last != nil && last.Reason == v1alpha1.ReasonInForce {
-			return access.Answer{Yes: true, Reason: last.Reason, Message: last.Message}, 0
-		}
-		if err := r.deactivate(ctx, string(obj.Spec.Person)); err != nil {
-			return executing(err.Error()), access.RetryAfter
-		}
+	case obj.Spec.Credentials == v1alpha1.CredentialsDeactivate:
 		return inForce("no access is left; access keys are Inactive, and there is no console password"), 0
 	}
 	return inForce("no access is left, and none begins"), 0
+}
+
+// deactivateOnce takes the person's own credentials away, if that is asked for, until it was seen to be done: what the
+// person is given later is given knowingly.
+func (r *RevocationReconciler) deactivateOnce(ctx context.Context, obj *v1alpha1.AccessRevocation) error {
+	last := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady)
+	if obj.Spec.Credentials != v1alpha1.CredentialsDeactivate || last != nil && last.Reason == v1alpha1.ReasonInForce {
+		return nil
+	}
+	if _, done := r.deactivated.Load(obj.UID); done {
+		return nil
+	}
+	if err := r.deactivate(ctx, string(obj.Spec.Person)); err != nil {
+		return err
+	}
+	r.deactivated.Store(obj.UID, true)
+	return nil
 }
 
 func executing(message string) access.Answer {

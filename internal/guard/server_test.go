@@ -256,15 +256,6 @@ func TestI10ApprovalsMadeWhileTheGuardWasOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, admin, admission.Files)
-	role := &v1alpha1.AccessRole{ObjectMeta: metav1.ObjectMeta{Name: "infra-member"}, Spec: v1alpha1.AccessRoleSpec{
-		MaxDuration: metav1.Duration{Duration: time.Hour},
-		Kubernetes: &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeNamespaces, ClusterRole: "prod-access-infra-member",
-			Access: v1alpha1.AccessReadWrite},
-	}}
-	if err := admin.Create(t.Context(), role); err != nil {
-		t.Fatal(err)
-	}
-
 	// By hand: each policy that is probed refuses, does not without its binding, and refuses again.
 	for _, p := range DefaultProbes() {
 		t.Run(p.Policy, func(t *testing.T) { tryProbe(t, admin, p) })

@@ -29,7 +29,7 @@ type Notes struct{ Memberships, Bindings access.Obstacle }
 func Grant(g *v1alpha1.ProdAccessGrant, d *access.Decision, notes Notes, now time.Time) {
 	s := &g.Status
 	s.ObservedGeneration = g.Generation
-	s.SpecDigest, s.ApprovalDigest, s.Approvals = d.SpecDigest, d.ApprovalDigest, d.Approvals
+	s.SpecDigest, s.ApprovalDigest, s.AttestedDigest, s.Approvals = d.SpecDigest, d.ApprovalDigest, d.AttestedDigest, d.Approvals
 	s.AWS, s.Kubernetes = d.AWS, d.Kubernetes
 	s.ExpiresAt = &metav1.Time{Time: access.Deadline(g)}
 	at := metav1.NewTime(now.Truncate(time.Second))

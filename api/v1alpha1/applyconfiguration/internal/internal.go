@@ -526,6 +526,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - approver
+    - name: attestedDigest
+      type:
+        scalar: string
     - name: aws
       type:
         namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantAWSStatus

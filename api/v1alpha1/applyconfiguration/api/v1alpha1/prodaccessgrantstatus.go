@@ -25,6 +25,9 @@ type ProdAccessGrantStatusApplyConfiguration struct {
 	SpecDigest *string `json:"specDigest,omitempty"`
 	// approvalDigest identifies the request, this very object and what the role gives; an approval repeats it.
 	ApprovalDigest *string `json:"approvalDigest,omitempty"`
+	// attestedDigest is what approvalDigest was when spec.reviewedBy was first seen: reviews from Git are for that and no
+	// more.
+	AttestedDigest *string `json:"attestedDigest,omitempty"`
 	// expiresAt is the deadline, stored before anything is granted.
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 	// activatedAt is when all access was first seen to exist.
@@ -83,6 +86,14 @@ func (b *ProdAccessGrantStatusApplyConfiguration) WithSpecDigest(value string) *
 // If called multiple times, the ApprovalDigest field is set to the value of the last call.
 func (b *ProdAccessGrantStatusApplyConfiguration) WithApprovalDigest(value string) *ProdAccessGrantStatusApplyConfiguration {
 	b.ApprovalDigest = &value
+	return b
+}
+
+// WithAttestedDigest sets the AttestedDigest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AttestedDigest field is set to the value of the last call.
+func (b *ProdAccessGrantStatusApplyConfiguration) WithAttestedDigest(value string) *ProdAccessGrantStatusApplyConfiguration {
+	b.AttestedDigest = &value
 	return b
 }
 
