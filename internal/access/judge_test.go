@@ -97,7 +97,7 @@ func (p *pass) judge(before, after *v1alpha1.ProdAccessGrant, d *access.Decision
 	from, to := access.StateOf(before), access.StateOf(after)
 	s := &after.Status
 	r := p.records[after.UID]
-	p.note("%s: %s to %s (%s %s) groups %v bindings %v", after.Name, from, to, d.Cause, d.Effect, s.AWS.Groups, len(s.Kubernetes.Bindings))
+	p.note("%s: %s to %s (%s: %s; %s) groups %v bindings %v", after.Name, from, to, d.Cause, d.Message, d.Effect, s.AWS.Groups, len(s.Kubernetes.Bindings))
 	if !mayFollow(from, to) || r.terminal != "" && to != r.terminal {
 		p.fail("I3: %s goes from %q to %q", after.Name, from, to)
 	}
@@ -153,6 +153,9 @@ func (p *pass) shown(g *v1alpha1.ProdAccessGrant) {
 		p.fail("I1: one digest stands for %+v and for %+v", known, a)
 	}
 	p.meanings[digest] = a
+	if r := p.records[g.UID]; r.attested == (asked{}) {
+		r.attested = a
+	}
 }
 
 // canonical is one name for each person who has a name and an ARN.
@@ -225,7 +228,7 @@ func (w *world) approvers(g *v1alpha1.ProdAccessGrant, v view) []string {
 			yes(string(a.Spec.Approver), a.Spec.ApproverGroups)
 		}
 	}
-	if w.records[g.UID].proven {
+	if r := w.records[g.UID]; r.proven && (r.attested == asked{} || r.attested == w.asks(g)) {
 		for _, reviewer := range g.Spec.ReviewedBy {
 			yes(string(reviewer), nil)
 		}

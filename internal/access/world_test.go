@@ -302,6 +302,8 @@ type record struct {
 	took, verified bool
 	// proven says that the object had to pass the guard.
 	proven bool
+	// attested is what was asked for and given when the object was first seen, which is what reviews from Git are for.
+	attested asked
 	// names are those of its person, as they were known when access was written.
 	names []string
 }

@@ -77,6 +77,7 @@ type GrantReconciler struct {
 	trail       Trail
 	// self is the username of the operator.
 	self     string
+	rights   *rights
 	removals access.Removals
 	wake     waker
 	tasks    *tasks
@@ -89,8 +90,6 @@ type GrantReconciler struct {
 	unbound sync.Map
 	// people holds what AWS said about the person of a grant that is being activated, by the grant's UID.
 	people sync.Map
-	// voices holds who may approve a grant that is being activated, by the grant's UID.
-	voices sync.Map
 	// released holds the UIDs of grants that nothing is left to do about.
 	released sync.Map
 }
@@ -101,6 +100,7 @@ func NewGrantReconciler(c client.Client, live client.Reader, clock Clock, rec re
 		guard: proof.Guard, trail: proof.Trail, self: proof.Self,
 		client: c, live: live, clock: clock, recorder: rec, roles: roles, memberships: memberships,
 		bindings:      rbac.New(c, live),
+		rights:        newRights(c),
 		backoff:       workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxBackoff),
 		endingBackoff: workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](minBackoff, maxEndingBackoff),
 	}

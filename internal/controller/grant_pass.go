@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -173,7 +172,7 @@ func (p *pass) gather(ctx context.Context) error {
 	}
 	p.facts.Approvals, p.facts.Guard, p.facts.AuditBroken = approvals.Items, p.guard.State(), p.trail.Broken()
 	if p.g.Status.ActivatedAt == nil {
-		if err := p.ask(ctx); err != nil {
+		if p.facts.MayApprove, err = p.rights.mayApprove(ctx, p.g, approvals.Items, p.now); err != nil {
 			return err
 		}
 	}
@@ -191,35 +190,6 @@ func (p *pass) gather(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// ask finds out who may approve. What was found when access began to be written serves until it is written, unless somebody
-// else has spoken since: a rejection must not go unheard.
-func (p *pass) ask(ctx context.Context) error {
-	if known, ok := p.voices.Load(p.g.UID); ok && access.StateOf(p.g) == v1alpha1.StateGranting {
-		if k, ok := known.(asked); ok && p.now.Sub(k.at) < identityLasts && !slices.ContainsFunc(p.facts.Approvals, k.unheard) {
-			p.facts.MayApprove = k.mayApprove
-			return nil
-		}
-	}
-	var err error
-	if p.facts.MayApprove, err = mayApprove(ctx, p.client, p.g, p.facts.Approvals); err != nil {
-		return err
-	}
-	p.voices.Store(p.g.UID, asked{p.facts.MayApprove, p.facts.Approvals, p.now})
-	return nil
-}
-
-// asked is who held the right to approve, of those who had spoken, and when.
-type asked struct {
-	mayApprove func(user string, groups []string) bool
-	approvals  []v1alpha1.AccessApproval
-	at         time.Time
-}
-
-// unheard says whether an approval was not there yet.
-func (k asked) unheard(a v1alpha1.AccessApproval) bool {
-	return !slices.ContainsFunc(k.approvals, func(b v1alpha1.AccessApproval) bool { return a.UID == b.UID })
 }
 
 // carryOut performs the effect of a decision. again asks for another decision on what it brought to light; inFlight
@@ -245,7 +215,6 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 		p.backoff.Forget(p.g.UID)
 		p.endingBackoff.Forget(p.g.UID)
 		p.people.Delete(p.g.UID)
-		p.voices.Delete(p.g.UID)
 		if controllerutil.ContainsFinalizer(p.g, v1alpha1.Finalizer) {
 			return false, false, p.release(ctx, d)
 		}
@@ -525,7 +494,6 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 	p.endingBackoff.Forget(p.g.UID)
 	if d.State != v1alpha1.StateGranting {
 		p.people.Delete(p.g.UID)
-		p.voices.Delete(p.g.UID)
 	}
 	if d.State == v1alpha1.StateGranted && !p.missed {
 		p.removals.Forget(p.g.UID)

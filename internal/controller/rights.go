@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -24,54 +26,90 @@ const reviewsAtOnce = 4
 // everybody is the group that every caller of the API server is in, whatever an approval lists.
 const everybody = "system:authenticated"
 
-// mayApprove asks the API server which of those who have spoken about a grant hold the verb approve on its role now.
-// Admission has proven the groups of an approval; a review from Git has none but what everybody has.
-func mayApprove(ctx context.Context, c client.Client, g *v1alpha1.ProdAccessGrant, approvals []v1alpha1.AccessApproval) (func(string, []string) bool, error) {
-	type voice struct {
-		user   string
-		groups []string
+// rightsLast is how long an answer about somebody's right serves: long enough for one question where hundreds of grants
+// are activated at once, short enough that nobody approves with a right that was taken away before they did.
+const rightsLast = time.Second
+
+// rights knows who holds the verb approve on a role. Safe for concurrent use.
+type rights struct {
+	client client.Client
+
+	mu      sync.Mutex
+	answers map[voice]answer
+}
+
+// voice is somebody with the groups that carry their right, on a role.
+type voice struct{ role, user, groups string }
+
+type answer struct {
+	allowed bool
+	at      time.Time
+}
+
+func newRights(c client.Client) *rights { return &rights{client: c, answers: map[voice]answer{}} }
+
+func voiceOf(role, user string, groups []string) voice {
+	return voice{role, user, strings.Join(groups, "\n")}
+}
+
+// mayApprove says which of those who have spoken about a grant hold the verb approve on its role. Admission has proven the
+// groups of an approval; a review from Git has none but what everybody has.
+func (r *rights) mayApprove(ctx context.Context, g *v1alpha1.ProdAccessGrant, approvals []v1alpha1.AccessApproval, now time.Time) (func(string, []string) bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	allowed := map[voice]bool{}
+	var asking errgroup.Group
+	asking.SetLimit(reviewsAtOnce)
+	ask := func(user string, groups []string) {
+		asking.Go(func() error {
+			yes, err := r.ask(ctx, g.Spec.Role, user, groups, now)
+			mu.Lock()
+			defer mu.Unlock()
+			allowed[voiceOf(g.Spec.Role, user, groups)] = yes
+			return err
+		})
 	}
-	voices := map[string]voice{}
 	for i := range approvals {
 		if s := &approvals[i].Spec; s.Target.Kind == v1alpha1.TargetGrant && s.Target.Name == g.Name && s.Role == g.Spec.Role {
-			voices[voiceKey(string(s.Approver), s.ApproverGroups)] = voice{string(s.Approver), s.ApproverGroups}
+			ask(string(s.Approver), s.ApproverGroups)
 		}
 	}
 	for _, reviewer := range g.Spec.ReviewedBy {
-		voices[voiceKey(string(reviewer), nil)] = voice{user: string(reviewer)}
-	}
-	allowed := make(map[string]bool, len(voices))
-	answers := make(chan string, len(voices))
-	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
-	defer cancel()
-	var asking errgroup.Group
-	asking.SetLimit(reviewsAtOnce)
-	for key, v := range voices {
-		asking.Go(func() error {
-			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-				User: v.user, Groups: append([]string{everybody}, v.groups...),
-				ResourceAttributes: &authorizationv1.ResourceAttributes{
-					Group: v1alpha1.GroupName, Version: v1alpha1.SchemeGroupVersion.Version, Resource: "accessroles", Verb: "approve", Name: g.Spec.Role,
-				},
-			}}
-			// A review is an answer, not an object: no watch would ever show it.
-			if err := c.Create(ctx, review, client.DisableReadYourWritesConsistency); err != nil {
-				return fmt.Errorf("asking whether %s may approve for the role %s: %w", v.user, g.Spec.Role, err)
-			}
-			if review.Status.Allowed {
-				answers <- key
-			}
-			return nil
-		})
+		ask(string(reviewer), nil)
 	}
 	if err := asking.Wait(); err != nil {
 		return nil, err
 	}
-	close(answers)
-	for key := range answers {
-		allowed[key] = true
-	}
-	return func(user string, groups []string) bool { return allowed[voiceKey(user, groups)] }, nil
+	return func(user string, groups []string) bool { return allowed[voiceOf(g.Spec.Role, user, groups)] }, nil
 }
 
-func voiceKey(user string, groups []string) string { return user + "\n" + strings.Join(groups, "\n") }
+// ask asks the API server, unless it has just answered.
+func (r *rights) ask(ctx context.Context, role, user string, groups []string, now time.Time) (bool, error) {
+	key := voiceOf(role, user, groups)
+	r.mu.Lock()
+	known, ok := r.answers[key]
+	r.mu.Unlock()
+	if ok && now.Sub(known.at) < rightsLast {
+		return known.allowed, nil
+	}
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: user, Groups: append([]string{everybody}, groups...),
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Group: v1alpha1.GroupName, Version: v1alpha1.SchemeGroupVersion.Version, Resource: "accessroles", Verb: "approve", Name: role,
+		},
+	}}
+	// A review is an answer, not an object: no watch would ever show it.
+	if err := r.client.Create(ctx, review, client.DisableReadYourWritesConsistency); err != nil {
+		return false, fmt.Errorf("asking whether %s may approve for the role %s: %w", user, role, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, a := range r.answers {
+		if now.Sub(a.at) >= rightsLast {
+			delete(r.answers, k)
+		}
+	}
+	r.answers[key] = answer{review.Status.Allowed, now}
+	return review.Status.Allowed, nil
+}

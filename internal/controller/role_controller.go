@@ -307,6 +307,12 @@ func roleChanges(before, after *v1alpha1.AccessRole) []audit.Entry {
 			Subject: subject, Change: change,
 		})
 	}
+	if was := before.Status.ObservedGeneration; was > 0 && was != after.Generation {
+		s := after.Spec
+		add(audit.EventRoleChanged, "", fmt.Sprintf("the AccessRole was edited: it demands %d approvals (attesters: %v), a window of at most %s that begins within %s, "+
+			"incident %s, tickets like %q, staging evidence %s", s.Approval.Required, s.Approval.Attesters, s.MaxDuration.Duration, s.MaxLeadTime.Duration,
+			s.Incident, s.Change.TicketPattern, s.Change.StagingEvidence))
+	}
 	if was, is := before.Status.MeaningDigest, after.Status.MeaningDigest; was != "" && was != is {
 		add(audit.EventRoleChanged, "", fmt.Sprintf("the role gives something else than before (rules %s): approvals of pending grants are void, and live grants "+
 			"of this ClusterRole have what it gives now", after.Status.Kubernetes.RulesHash))

@@ -425,7 +425,7 @@ var scenarios = map[string]scenario{
 				s.Fatal(err)
 			}
 		}
-		return s.until(f, "the end of the object", func() bool { return !s.get(g) })
+		return s.gone(f, g)
 	}},
 	// binding, observation: the membership stays with the other grant
 	"overlap": {atLeast: 2, before: func(s *stage, f *fuse) {
@@ -499,15 +499,7 @@ var scenarios = map[string]scenario{
 			if err := kube.Delete(s.Context(), g); client.IgnoreNotFound(err) != nil {
 				s.Fatal(err)
 			}
-			hurried := false
-			if !s.until(f, "the end of the object", func() bool {
-				exists := s.get(g)
-				if exists && !hurried && access.Terminal(access.StateOf(g)) {
-					hurried = true
-					s.hurry(g, 10*time.Second) // the last look
-				}
-				return !exists
-			}) {
+			if !s.gone(f, g) {
 				return false
 			}
 			s.remembered(f, g)
@@ -603,6 +595,20 @@ func (s *stage) hurry(g *v1alpha1.ProdAccessGrant, by time.Duration) {
 	if err := kube.Patch(s.Context(), g, client.MergeFrom(base)); client.IgnoreNotFound(err) != nil {
 		s.Fatal(err)
 	}
+}
+
+// gone waits until a deleted grant is gone.
+func (s *stage) gone(f *fuse, g *v1alpha1.ProdAccessGrant) bool {
+	s.Helper()
+	hurried := false
+	return s.until(f, "the end of the object", func() bool {
+		exists := s.get(g)
+		if exists && !hurried && access.Terminal(access.StateOf(g)) {
+			hurried = true
+			s.hurry(g, 10*time.Second) // the last look
+		}
+		return !exists
+	})
 }
 
 // gaveNothing checks that whoever was revoked was not given access, not even for a moment (I5).
