@@ -467,14 +467,13 @@ func TestI7RevokedApprover(t *testing.T) {
 				}
 				r := s.revoke(revoked)
 				d := s.decide()
-				switch {
-				case revoked == "erin":
+				if revoked == "erin" {
 					want{state: heard}.check(t, d)
-				default:
-					want{state: v1alpha1.StatePendingApproval, message: "a1: " + approver + " is revoked (r0)"}.check(t, d)
-					judgeLift(r, true)
-					want{state: heard}.check(t, s.decide())
+					continue
 				}
+				want{state: v1alpha1.StatePendingApproval, message: "a1: " + approver + " is revoked (r0)"}.check(t, d)
+				judgeLift(r, true)
+				want{state: heard}.check(t, s.decide())
 			}
 		}
 	}

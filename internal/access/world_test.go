@@ -152,7 +152,7 @@ func (w *world) folk() folk {
 	var f folk
 	for _, name := range slices.Sorted(maps.Keys(w.users)) {
 		names := []string{canonical(name)}
-		for _, tag := range strings.Fields(w.users[name].tag) {
+		for tag := range strings.FieldsSeq(w.users[name].tag) {
 			names = append(names, canonical(tag))
 		}
 		f = append(f, names)
@@ -196,13 +196,8 @@ func (w *world) stored() {
 }
 
 func (w *world) mayApprove(user string, groups []string) bool {
-	switch w.rights[canonical(user)] {
-	case always:
-		return true
-	case byItsGroup:
-		return slices.Contains(groups, approvers)
-	}
-	return false
+	r := w.rights[canonical(user)]
+	return r == always || r == byItsGroup && slices.Contains(groups, approvers)
 }
 
 func plain(all []revocation) []v1alpha1.AccessRevocation {
@@ -252,7 +247,7 @@ func (w *world) revokes(person string, g *v1alpha1.ProdAccessGrant) {
 	w.stored()
 }
 
-// lifts lifts a revocation, or writes a lift into it that does not count.
+// lifts writes a lift into a revocation, which counts or does not.
 func (w *world) lifts(i int, counts bool) {
 	if w.revocations[i].lifted {
 		return

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -152,10 +153,15 @@ type caller struct {
 	core rest.Interface
 }
 
-var callers = map[string]*caller{}
+var (
+	callersMu sync.Mutex
+	callers   = map[string]*caller{}
+)
 
 func as(t *testing.T, p person) *caller {
 	t.Helper()
+	callersMu.Lock()
+	defer callersMu.Unlock()
 	key := p.user + " " + strings.Join(p.groups, " ")
 	if callers[key] == nil {
 		cfg := rest.CopyConfig(cp.Config)

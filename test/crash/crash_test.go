@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ import (
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
@@ -198,6 +200,8 @@ type stage struct {
 	grants  []*v1alpha1.ProdAccessGrant
 	serial  int
 	name    string
+	// trail outlives every operator.
+	trail prooftest.Trail
 	// acted says that what the scenario is about has been done: it is done once, whoever dies of it.
 	acted bool
 }
@@ -325,7 +329,7 @@ func (s *stage) operator(f *fuse) (stop func()) {
 		HTTPClient:  roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)), //nolint:bodyclose // a transport passes bodies on
 		Credentials: awssdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", "")),
 	})
-	if _, err := controller.Setup(ctx, mgr, api, now, prooftest.Proof(&prooftest.Guard{}, &prooftest.Trail{})); err != nil {
+	if _, err := controller.Setup(ctx, mgr, api, now, prooftest.Proof(&prooftest.Guard{}, &s.trail)); err != nil {
 		s.Fatal(err)
 	}
 	stopped := make(chan error, 1)
@@ -362,6 +366,55 @@ func (s *stage) nothingUnrecorded(f *fuse) {
 	if s.account.IsMember(group, user) && !memberOnRecord {
 		s.Errorf("after %q: a member, and no status says so", f.effects)
 	}
+}
+
+// nothingUntold checks that the trail says whatever a stored status says, for an operator that died could not say it any
+// more (I8).
+func (s *stage) nothingUntold(f *fuse) {
+	s.Helper()
+	tell := func(name string, events ...string) {
+		told := s.trail.Of(name)
+		for _, e := range events {
+			if !slices.Contains(told, e) {
+				s.Errorf("I8: after %q the trail has %q of %s, and not %q", f.effects, told, name, e)
+			}
+		}
+	}
+	for _, g := range s.grants {
+		if !s.get(g) {
+			tell(g.Name, audit.EventRevoked)
+			continue
+		}
+		state := access.StateOf(g)
+		if state != "" {
+			tell(g.Name, audit.EventRequested)
+		}
+		if g.Status.ActivatedAt != nil {
+			tell(g.Name, audit.EventApproved, audit.EventGranted)
+		}
+		switch state {
+		case v1alpha1.StateSuspended:
+			tell(g.Name, audit.EventSuspended)
+		case v1alpha1.StateExpired:
+			tell(g.Name, audit.EventExpired)
+		case v1alpha1.StateRevoked:
+			tell(g.Name, audit.EventRevoked)
+		}
+	}
+	for _, r := range s.revocations() {
+		if meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady) != nil {
+			tell(r.Name, audit.EventRevocation)
+		}
+	}
+}
+
+func (s *stage) revocations() []v1alpha1.AccessRevocation {
+	s.Helper()
+	var list v1alpha1.AccessRevocationList
+	if err := kube.List(s.Context(), &list); err != nil {
+		s.Fatal(err)
+	}
+	return list.Items
 }
 
 func (s *stage) bound(g *v1alpha1.ProdAccessGrant) bool {
@@ -417,8 +470,8 @@ var scenarios = map[string]scenario{
 		}
 		return s.reaches(f, s.grants[0], v1alpha1.StateExpired)
 	}},
-	// binding, membership, observation, finalizer
-	"deletion": {atLeast: 4, before: activeGrant, story: func(s *stage, f *fuse) bool {
+	// binding, membership, observation, the revocation, its end, the approval, finalizer
+	"deletion": {atLeast: 7, before: activeGrant, story: func(s *stage, f *fuse) bool {
 		g := s.grants[0]
 		if s.get(g) && g.DeletionTimestamp == nil {
 			if err := kube.Delete(s.Context(), g); err != nil {
@@ -490,8 +543,7 @@ var scenarios = map[string]scenario{
 			Grant: &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: g.Name, SpecDigest: access.SpecDigest(&g.Spec)},
 		}))
 	}},
-	// binding, membership, observation, the revocation, its end, the approval, finalizer; then finalizer and status of the
-	// object that is made again
+	// as a deletion; then finalizer and status of the object that is made again
 	"remembered deletion": {atLeast: 9, before: activeGrant, story: func(s *stage, f *fuse) bool {
 		defer s.gaveNothing(f)
 		g := s.grants[0]
@@ -574,11 +626,7 @@ func (s *stage) revoked(f *fuse, g *v1alpha1.ProdAccessGrant, r *v1alpha1.Access
 // remembered checks that the operator keeps in mind that a request has ended, for as long as its window lasts.
 func (s *stage) remembered(f *fuse, g *v1alpha1.ProdAccessGrant) {
 	s.Helper()
-	var list v1alpha1.AccessRevocationList
-	if err := kube.List(s.Context(), &list); err != nil {
-		s.Fatal(err)
-	}
-	for _, r := range list.Items {
+	for _, r := range s.revocations() {
 		if of := r.Spec.Grant; of != nil && of.Name == g.Name && of.SpecDigest == access.SpecDigest(&g.Spec) && r.Spec.RevokedBy == "operator" {
 			return
 		}
@@ -644,7 +692,7 @@ func activeGrant(s *stage, f *fuse) {
 	s.reaches(f, g, v1alpha1.StateGranted)
 }
 
-// TestCrashAfterEverySideEffect is I1, I2 and I4 across crashes: for every n the operator dies right after its n-th side
+// TestCrashAfterEverySideEffect is I1, I2, I3, I4, I5 and I8 across crashes: for every n the operator dies right after its n-th side
 // effect, and the next one brings the story to the same end, with nothing left behind.
 func TestCrashAfterEverySideEffect(t *testing.T) {
 	for name, sc := range scenarios {
@@ -687,11 +735,13 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 	alive := sc.story(s, f)
 	stop()
 	s.nothingUnrecorded(f)
+	s.nothingUntold(f)
 	if !alive {
 		next := newFuse(-1)
 		stop := s.operator(next)
 		sc.story(s, next)
 		stop()
+		s.nothingUntold(f)
 	}
 	for _, g := range s.grants {
 		if s.get(g) {
@@ -723,25 +773,15 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 // forget waits until the revocations have gone with the windows they were for; that of a person, which has none, is lifted.
 func (s *stage) forget(f *fuse) {
 	s.Helper()
-	var list v1alpha1.AccessRevocationList
-	if err := kube.List(s.Context(), &list); err != nil {
-		s.Fatal(err)
-	}
-	for i := range list.Items {
-		r := &list.Items[i]
+	for _, r := range s.revocations() {
 		if r.Spec.Person == "" {
 			continue
 		}
 		base := r.DeepCopy()
 		r.Spec.Lift = &v1alpha1.Lift{By: "frank@hera.example", Reason: "the laptop was found, and was locked"}
-		if err := errors.Join(kube.Patch(s.Context(), r, client.MergeFrom(base)), kube.Delete(s.Context(), r)); err != nil {
+		if err := errors.Join(kube.Patch(s.Context(), &r, client.MergeFrom(base)), kube.Delete(s.Context(), &r)); err != nil {
 			s.Fatal(err)
 		}
 	}
-	s.until(f, "the end of the revocations", func() bool {
-		if err := kube.List(s.Context(), &list); err != nil {
-			s.Fatal(err)
-		}
-		return len(list.Items) == 0
-	})
+	s.until(f, "the end of the revocations", func() bool { return len(s.revocations()) == 0 })
 }

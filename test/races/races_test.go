@@ -194,7 +194,7 @@ func approveAgainstExpiry(t *testing.T, rnd *rand.Rand) outcome {
 func revokeAgainstGrant(t *testing.T, rnd *rand.Rand) outcome {
 	g := halfApproved(t, time.Now().Add(time.Hour))
 	r := revocation(g, rnd.IntN(2) == 0)
-	atOnce(t, carolApproves(g, within(rnd, near)), act{within(rnd, apart), func(ctx context.Context) error { return eve.Create(ctx, r) }})
+	atOnce(t, carolApproves(g, within(rnd, near)), act{within(rnd, apart*3/2), func(ctx context.Context) error { return eve.Create(ctx, r) }})
 	inForce(t, r)
 	has(t, g, false) // the revocation says that no access is left
 	ends(t, g, v1alpha1.StateRevoked)

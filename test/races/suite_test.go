@@ -8,7 +8,6 @@ package races
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -436,6 +435,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return cmp.Or(context.Cause(ctx), ctx.Err())
+		return context.Cause(ctx)
 	}
 }
