@@ -106,6 +106,12 @@ type AccessRevocationStatus struct {
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// names are all names of the revoked person that AWS has shown: whoever uses one of them is this person.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=512
+	// +kubebuilder:validation:items:MaxLength=2048
+	Names []string `json:"names,omitempty"`
 	// endsAt is when the window of the revoked grant ends, and this object with it; absent for a person, a membership, or
 	// a grant that the operator has never seen.
 	// +optional

@@ -35,7 +35,7 @@ type question struct {
 	// guard, mayApprove and revoked say whose word is proven, and whose is worth anything.
 	guard      Guard
 	mayApprove func(user string, groups []string) bool
-	revoked    func(name string) string
+	revoked    func(name string) *v1alpha1.AccessRevocation
 }
 
 func (c *decider) ask() question {
@@ -52,14 +52,14 @@ func (c *decider) ask() question {
 	return q
 }
 
-// revokedPerson names the revocation in force of a person, "" if there is none.
-func (c *decider) revokedPerson(name string) string {
+// revokedPerson is a revocation in force of a person, nil if there is none.
+func (c *decider) revokedPerson(name string) *v1alpha1.AccessRevocation {
 	for i := range c.Revocations {
 		if r := &c.Revocations[i]; r.Spec.Person != "" && InForce(r) && c.who().Same(name, string(r.Spec.Person)) {
-			return r.Name
+			return r
 		}
 	}
-	return ""
+	return nil
 }
 
 // attested is the digest that reviews from Git are for: a review carries none, so it is the one of when they were first
@@ -138,8 +138,8 @@ func (q *question) unworthy(name string, groups []string, at time.Time) string {
 	case q.mayApprove == nil || !q.mayApprove(name, groups):
 		return fmt.Sprintf("%s does not hold the verb approve on accessroles/%s", name, q.grant.Spec.Role)
 	}
-	if r := q.revoked(name); r != "" {
-		return fmt.Sprintf("%s is revoked (%s)", name, r)
+	if r := q.revoked(name); r != nil {
+		return fmt.Sprintf("%s is revoked (%s)", name, r.Name)
 	}
 	return ""
 }

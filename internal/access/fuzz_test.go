@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +80,7 @@ func (o oddly) grant() *v1alpha1.ProdAccessGrant {
 	s.ExpiresAt, s.ActivatedAt, s.EndedAt = o.maybeTime("status.expiresAt"), o.maybeTime("activatedAt"), o.maybeTime("endedAt")
 	s.ApprovalDigest = o.text("approvalDigest")
 	s.AWS.UserID = o.text("userID", "AIDA1", "AIDA2")
+	s.AWS.Names = list(o, "recorded names", func() string { return o.text("recorded name", "alice", "al") })
 	s.AWS.Groups = list(o, "memberships", func() v1alpha1.GroupMembership {
 		return v1alpha1.GroupMembership{Name: v1alpha1.IAMGroupName(o.text("group", "g", "h")), Intended: o.flag("intended"), Observed: o.flag("observed")}
 	})
@@ -126,7 +128,11 @@ func (o oddly) person() *access.Person {
 	name := func() string { return o.text("group", "g", "h") }
 	return &access.Person{Found: !o.yes("not found"), Name: o.text("person", "alice"), UserID: o.text("UserId", "AIDA1"), MFA: !o.yes("no device"),
 		KubernetesUsers: list(o, "usernames", func() string { return o.text("username", "alice", "system:x") }),
-		Memberships:     list(o, "groups", name), Foreign: list(o, "foreign groups", name)}
+		Memberships:     list(o, "groups", name), Foreign: list(o, "foreign groups", name),
+		Directory: access.NewDirectory(list(o, "users", func() access.User {
+			return access.User{UserID: o.text("UserId", "AIDA1", "AIDA2"), Name: o.text("IAM user", "alice", "bob"),
+				Tags: map[string]string{v1alpha1.KubernetesUsersTag: o.text("tag", "alice al", "bob carol", "Alice bob")}}
+		})...)}
 }
 
 func (o oddly) facts() access.Facts {
@@ -271,6 +277,25 @@ func decideAnything(t *rapid.T) {
 			if !was[what] {
 				t.Errorf("I1: a live grant calls for %s", what)
 			}
+		}
+	}
+	var who access.Directory
+	if f.Person != nil {
+		who = f.Person.Directory
+	}
+	for i, c := range d.Approvals {
+		name := string(c.Approver)
+		switch {
+		case strings.HasPrefix(name, "system:") || strings.HasPrefix(name, "eks:") || strings.HasPrefix(name, "aws:"):
+			t.Errorf("I7: %q counts, and is nobody", name)
+		case slices.ContainsFunc([]string{string(g.Spec.RequestedBy), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser)}, func(n string) bool { return who.Same(n, name) }):
+			t.Errorf("I7: %q counts, and is the requester or the subject", name)
+		case slices.ContainsFunc(d.Approvals[:i], func(other v1alpha1.CountedApproval) bool { return who.Same(string(other.Approver), name) }):
+			t.Errorf("I7: %q counts twice", name)
+		case slices.ContainsFunc(f.Revocations, func(r v1alpha1.AccessRevocation) bool {
+			return r.Spec.Person != "" && access.InForce(&r) && who.Same(name, string(r.Spec.Person))
+		}):
+			t.Errorf("I7: %q counts, and is revoked", name)
 		}
 	}
 	mayExist := access.MayExist(g)

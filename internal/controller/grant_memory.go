@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,15 +28,19 @@ import (
 
 // readRevocations reads what may concern the grant, its people and its approvers, as the watch has shown it.
 func (p *pass) readRevocations(ctx context.Context) error {
-	if p.unrevoked {
-		return nil
-	}
 	var list v1alpha1.AccessRevocationList
 	if err := p.client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("listing AccessRevocations: %w", err)
 	}
 	p.facts.Revocations = list.Items
 	return nil
+}
+
+// revoked says whether a revocation names the grant, or its subject under a name that the grant knows.
+func (p *pass) revoked() bool {
+	return slices.ContainsFunc(p.facts.Revocations, func(r v1alpha1.AccessRevocation) bool {
+		return access.InForce(&r) && access.Revokes(&r, p.g, access.Directory{})
+	})
 }
 
 // readLive reads them from the API server itself.

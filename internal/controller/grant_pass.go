@@ -63,17 +63,7 @@ type pass struct {
 
 // run decides, carries out, and decides again until nothing is left to do now.
 func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
-	// Whatever has to end needs no role, no approvals and no person: nothing that can fail stands before it.
-	if !p.ending() {
-		if err := p.gather(ctx); err != nil {
-			return p.retry(err), nil
-		}
-	} else if access.Terminal(access.StateOf(p.g)) {
-		p.notice(ctx)
-	}
-	p.lookAfterMemberships(ctx)
-	p.flush(ctx)
-	if err := p.readRevocations(ctx); err != nil {
+	if err := p.prepare(ctx); err != nil {
 		return p.retry(err), nil
 	}
 	for range maxRounds {
@@ -85,18 +75,8 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 			}
 			continue
 		}
-		if d.Remember {
-			if err := p.remember(ctx, &d); err != nil {
-				return p.retry(err), nil
-			}
-		}
-		if d.Record {
-			status.Grant(p.g, &d, status.Notes{}, p.now)
-			if err := p.write(ctx); err != nil {
-				return p.retry(err), nil
-			}
-		} else {
-			p.g.Status.AWS, p.g.Status.Kubernetes = d.AWS, d.Kubernetes
+		if err := p.record(ctx, &d); err != nil {
+			return p.retry(err), nil
 		}
 		again, inFlight, err := p.carryOut(ctx, &d)
 		switch {
@@ -113,6 +93,40 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 		}
 	}
 	return p.retry(fmt.Errorf("no settled decision after %d rounds", maxRounds)), nil
+}
+
+// prepare collects what decisions depend on. Whatever has to end, or is revoked, needs no role, no approvals and no
+// person: nothing that can fail stands before it but a look at what watches have shown.
+func (p *pass) prepare(ctx context.Context) error {
+	if err := p.readRevocations(ctx); err != nil {
+		return err
+	}
+	switch {
+	case access.Terminal(access.StateOf(p.g)):
+		p.notice(ctx)
+	case !p.ending() && !p.revoked():
+		if err := p.gather(ctx); err != nil {
+			return err
+		}
+	}
+	p.lookAfterMemberships(ctx)
+	p.flush(ctx)
+	return nil
+}
+
+// record stores what a crash must not lose before the effect of a decision.
+func (p *pass) record(ctx context.Context, d *access.Decision) error {
+	if d.Remember {
+		if err := p.remember(ctx, d); err != nil {
+			return err
+		}
+	}
+	if !d.Record {
+		p.g.Status.AWS, p.g.Status.Kubernetes = d.AWS, d.Kubernetes
+		return nil
+	}
+	status.Grant(p.g, d, status.Notes{}, p.now)
+	return p.write(ctx)
 }
 
 // notice finds bindings of a grant that has ended: a write of a process that was paused may come true at any time.
@@ -181,15 +195,17 @@ func (p *pass) gather(ctx context.Context) error {
 			p.facts.Person = i.person
 		}
 	}
-	// What stood in the way the last time is looked for before anything is written again, so that a lasting conflict
-	// costs reads and not access that comes and goes.
-	if c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionBindingsSynced); c != nil &&
-		access.StateOf(p.g) == v1alpha1.StateBlocked && c.Reason == v1alpha1.ReasonConflict {
-		if p.facts.Obstacle, err = p.bindings.InTheWay(ctx, access.BindingName(p.g), p.g.Spec.Namespaces); err != nil {
-			return err
-		}
+	return p.lookForConflict(ctx)
+}
+
+// lookForConflict looks for what stood in the way the last time before anything is written again, so that a lasting
+// conflict costs reads and not access that comes and goes.
+func (p *pass) lookForConflict(ctx context.Context) (err error) {
+	c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionBindingsSynced)
+	if c != nil && access.StateOf(p.g) == v1alpha1.StateBlocked && c.Reason == v1alpha1.ReasonConflict {
+		p.facts.Obstacle, err = p.bindings.InTheWay(ctx, access.BindingName(p.g), p.g.Spec.Namespaces)
 	}
-	return nil
+	return err
 }
 
 // carryOut performs the effect of a decision. again asks for another decision on what it brought to light; inFlight

@@ -97,12 +97,8 @@ func (r *RevocationReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if obj.DeletionTimestamp == nil && !controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
-		base := obj.DeepCopy()
-		controllerutil.AddFinalizer(obj, v1alpha1.Finalizer)
-		if err := r.client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner)); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
-		}
+	if err := r.hold(ctx, obj); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	stored, now := obj.DeepCopy(), r.clock.Now()
 	again, err := r.inspect(ctx, obj, now)
@@ -126,6 +122,15 @@ func (r *RevocationReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		again = sooner(again, max(time.Second, obj.Status.EndsAt.Add(keptFor).Sub(now)))
 	}
 	return ctrl.Result{RequeueAfter: again}, nil
+}
+
+// hold makes sure of the finalizer: what is deleted without having been lifted stays in force.
+func (r *RevocationReconciler) hold(ctx context.Context, obj *v1alpha1.AccessRevocation) error {
+	base := obj.DeepCopy()
+	if obj.DeletionTimestamp != nil || !controllerutil.AddFinalizer(obj, v1alpha1.Finalizer) {
+		return nil
+	}
+	return r.client.Patch(ctx, obj, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
 }
 
 // sooner is the shorter of two waits, of which zero is none.

@@ -248,7 +248,7 @@ func TestI10BrokenGuard(t *testing.T) {
 	live := granted(t, user, r, nil)
 	before := grant(t, user, r, nil)
 	reaches(t, before, v1alpha1.StatePendingApproval)
-	from := time.Now()
+	from := time.Now() //nolint:forbidigo // the operator of the suite runs by the real clock
 	guard.Store(&access.Guard{Since: time.Unix(0, 0), Broken: "the policy prod-access-approvals is gone", Gaps: []access.Gap{{From: from}}})
 	defer func() {
 		guard.Store(nil)
@@ -271,7 +271,7 @@ func TestI10BrokenGuard(t *testing.T) {
 	// A lift that nobody has proven is none, not even later.
 	lift(t, v, "frank@hera.example")
 	judged(t, v, v1alpha1.ReasonGuardMissing)
-	guard.Store(&access.Guard{Since: time.Unix(0, 0), Gaps: []access.Gap{{From: from, To: time.Now().Add(time.Second)}}})
+	guard.Store(&access.Guard{Since: time.Unix(0, 0), Gaps: []access.Gap{{From: from, To: time.Now().Add(time.Second)}}}) //nolint:forbidigo // as above
 	changed(t.Context())
 	eventually(t, r, "the condition GuardIntact", func() bool {
 		return meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionGuardIntact)

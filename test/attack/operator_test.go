@@ -40,7 +40,7 @@ const (
 	// time between two looks, and what clocks may differ by.
 	hidden = 36 * time.Second
 	// people is how many IAM users there are for the rows to use up. All are there before the operator reads who is who.
-	people = 240
+	people = 400
 	// leads may approve for every role that the rows make, and for those of config.
 	leads = "operator-leads"
 )

@@ -303,6 +303,8 @@ func (want refusedBy) check(t *testing.T, err error) {
 	if policy != "prod-access-"+want.policy || !strings.Contains(sentence, want.words) {
 		t.Errorf("refused with\n  %v\nwant the policy prod-access-%s and the words\n  %s", err, want.policy, want.words)
 	}
+	seenMu.Lock()
+	defer seenMu.Unlock()
 	seen = append(seen, sighting{policy, sentence})
 }
 
@@ -318,7 +320,10 @@ func refusal(err error) (policy, sentence string) {
 type sighting struct{ policy, sentence string }
 
 // seen are all of them.
-var seen []sighting
+var (
+	seenMu sync.Mutex
+	seen   []sighting
+)
 
 // invalid is a refusal by the schema, for a field, in these words.
 type invalid struct{ field, words string }

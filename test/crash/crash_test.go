@@ -206,7 +206,11 @@ type stage struct {
 	acted bool
 }
 
-const user, group = "alice", "hera-prod"
+const (
+	user, group = "alice", "hera-prod"
+	// self is the username of the operator.
+	self = "operator"
+)
 
 func newStage(t *testing.T, name string) *stage {
 	name = "prod-access-" + name
@@ -329,7 +333,7 @@ func (s *stage) operator(f *fuse) (stop func()) {
 		HTTPClient:  roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)), //nolint:bodyclose // a transport passes bodies on
 		Credentials: awssdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", "")),
 	})
-	if _, err := controller.Setup(ctx, mgr, api, now, prooftest.Proof(&prooftest.Guard{}, &s.trail)); err != nil {
+	if _, err := controller.Setup(ctx, mgr, api, now, controller.Proof{Guard: &prooftest.Guard{}, Trail: mortal{&s.trail, f}, Self: self}); err != nil {
 		s.Fatal(err)
 	}
 	stopped := make(chan error, 1)
@@ -340,6 +344,23 @@ func (s *stage) operator(f *fuse) (stop func()) {
 			s.Errorf("the operator ended with: %v", err)
 		}
 	}
+}
+
+// mortal is a trail that the dead do not write to.
+type mortal struct {
+	*prooftest.Trail
+	f *fuse
+}
+
+// Append implements controller.Trail.
+func (m mortal) Append(ctx context.Context, entries ...audit.Entry) error {
+	m.f.mu.Lock()
+	dead := m.f.dead
+	m.f.mu.Unlock()
+	if dead {
+		return errDead
+	}
+	return m.Trail.Append(ctx, entries...)
 }
 
 // nothingUnrecorded checks what a crash may leave: access only where the stored status says that it may be, under a
@@ -627,7 +648,7 @@ func (s *stage) revoked(f *fuse, g *v1alpha1.ProdAccessGrant, r *v1alpha1.Access
 func (s *stage) remembered(f *fuse, g *v1alpha1.ProdAccessGrant) {
 	s.Helper()
 	for _, r := range s.revocations() {
-		if of := r.Spec.Grant; of != nil && of.Name == g.Name && of.SpecDigest == access.SpecDigest(&g.Spec) && r.Spec.RevokedBy == "operator" {
+		if of := r.Spec.Grant; of != nil && of.Name == g.Name && of.SpecDigest == access.SpecDigest(&g.Spec) && r.Spec.RevokedBy == self {
 			return
 		}
 	}
@@ -692,8 +713,8 @@ func activeGrant(s *stage, f *fuse) {
 	s.reaches(f, g, v1alpha1.StateGranted)
 }
 
-// TestCrashAfterEverySideEffect is I1, I2, I3, I4, I5 and I8 across crashes: for every n the operator dies right after its n-th side
-// effect, and the next one brings the story to the same end, with nothing left behind.
+// TestCrashAfterEverySideEffect is I1 to I5 and I8 across crashes: for every n the operator dies right after its n-th side
+// effect, and the next one brings the story to the same end, with nothing left behind, and nothing left out of the trail.
 func TestCrashAfterEverySideEffect(t *testing.T) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {

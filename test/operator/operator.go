@@ -270,7 +270,7 @@ func WaitGuarded(ctx context.Context, cp *controlplane.ControlPlane) error {
 	err = wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		roles := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "access.hera.dev/v1alpha1", "kind": "AccessRoleList"}}
 		if err := kube.List(ctx, roles); err != nil || len(roles.Items) == 0 {
-			return false, nil
+			return false, nil //nolint:nilerr // asked again
 		}
 		for _, role := range roles.Items {
 			since, ok := intactSince(&role)
