@@ -238,6 +238,11 @@ func (in *AccessRevocationStatus) DeepCopyInto(out *AccessRevocationStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Names != nil {
+		in, out := &in.Names, &out.Names
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.EndsAt != nil {
 		in, out := &in.EndsAt, &out.EndsAt
 		*out = (*in).DeepCopy()

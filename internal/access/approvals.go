@@ -55,7 +55,7 @@ func (c *decider) ask() question {
 // revokedPerson is a revocation in force of a person, nil if there is none.
 func (c *decider) revokedPerson(name string) *v1alpha1.AccessRevocation {
 	for i := range c.Revocations {
-		if r := &c.Revocations[i]; r.Spec.Person != "" && InForce(r) && c.who().Same(name, string(r.Spec.Person)) {
+		if r := &c.Revocations[i]; InForce(r) && ofAny(r, []string{name}, c.who()) {
 			return r
 		}
 	}

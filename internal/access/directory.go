@@ -95,6 +95,14 @@ func (d Directory) Names(name string) []string {
 	return []string{name}
 }
 
+// Extend adds to names that are known of a person those that the directory has for a name of theirs.
+func (d Directory) Extend(known []string, name string) []string {
+	if _, ok := d.Of(name); !ok {
+		return known
+	}
+	return distinct(append(slices.Clone(known), d.Names(name)...))
+}
+
 // Users are the IAM users of the person who uses a name, by UserId: one, unless several claim a name; none, if nobody
 // does.
 func (d Directory) Users(name string) []User {

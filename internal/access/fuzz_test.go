@@ -259,7 +259,7 @@ func decideAnything(t *rapid.T) {
 		}
 	}
 	revoked := slices.ContainsFunc(f.Revocations, func(r v1alpha1.AccessRevocation) bool {
-		return access.InForce(&r) && access.Revokes(&r, g, access.Directory{})
+		return access.InForce(&r) && access.Revokes(&r, g)
 	})
 	switch begins := d.State == v1alpha1.StateGranting && prior != v1alpha1.StateGranting; {
 	case revoked && !over:

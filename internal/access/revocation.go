@@ -16,19 +16,20 @@ func InForce(r *v1alpha1.AccessRevocation) bool {
 	return !meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionLifted)
 }
 
-// Revokes says whether a revocation names this grant, or its subject under any name that is known.
-func Revokes(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant, who Directory) bool {
-	return revokes(r, g, SpecDigest(&g.Spec), who)
+// Revokes says whether a revocation names this grant, or its subject under any name that the two know.
+func Revokes(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant) bool {
+	return r.Spec.Grant != nil && namesRequest(r, g, SpecDigest(&g.Spec)) || ofAny(r, subjectNames(g), Directory{})
 }
 
-func revokes(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant, spec string, who Directory) bool {
-	switch {
-	case r.Spec.Grant != nil:
-		return namesRequest(r, g, spec)
-	case r.Spec.Person != "":
-		return slices.ContainsFunc(subjectNames(g), func(name string) bool { return who.Same(name, string(r.Spec.Person)) })
+// ofAny says whether a revocation is of a person who has one of these names.
+func ofAny(r *v1alpha1.AccessRevocation, names []string, who Directory) bool {
+	if r.Spec.Person == "" {
+		return false
 	}
-	return false
+	revoked := append([]string{string(r.Spec.Person)}, r.Status.Names...)
+	return slices.ContainsFunc(names, func(n string) bool {
+		return slices.ContainsFunc(revoked, func(m string) bool { return who.Same(n, m) })
+	})
 }
 
 // namesRequest says whether a revocation is of what the grant asks for, whatever object carries it.
@@ -50,11 +51,7 @@ func (c *decider) revocation() *v1alpha1.AccessRevocation {
 		names = append(names, p.Names()...)
 	}
 	for i := range c.Revocations {
-		r := &c.Revocations[i]
-		if !InForce(r) {
-			continue
-		}
-		if namesRequest(r, c.Grant, c.spec) || r.Spec.Person != "" && slices.ContainsFunc(names, func(n string) bool { return c.who().Same(n, string(r.Spec.Person)) }) {
+		if r := &c.Revocations[i]; InForce(r) && (namesRequest(r, c.Grant, c.spec) || ofAny(r, names, c.who())) {
 			return r
 		}
 	}
@@ -62,13 +59,23 @@ func (c *decider) revocation() *v1alpha1.AccessRevocation {
 }
 
 // memorable says whether the request must stay ended beyond its object: access was approved or refused, its window has
-// not ended, and no revocation, not even a lifted one, speaks of it already.
+// not ended, and no revocation speaks of it already. One that was lifted speaks of what had ended before.
 func (c *decider) memorable() bool {
 	g := c.Grant
 	decided := Terminal(c.prior) || c.prior == v1alpha1.StateRevoking || g.Status.ActivatedAt != nil ||
-		meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.ConditionApproved)
-	return decided && c.now.Before(c.deadline) &&
-		!slices.ContainsFunc(c.Revocations, func(r v1alpha1.AccessRevocation) bool { return namesRequest(&r, g, c.spec) })
+		meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.ConditionApproved) ||
+		slices.ContainsFunc(c.Approvals, func(a v1alpha1.AccessApproval) bool {
+			// Whether it would have counted nobody can tell any more, when it goes with its target.
+			return a.Spec.Decision == v1alpha1.DecisionReject && a.Spec.Target.UID == string(g.UID) && a.Spec.Role == g.Spec.Role
+		})
+	end := c.now
+	if g.Status.EndedAt != nil {
+		end = g.Status.EndedAt.Time
+	}
+	return decided && c.now.Before(c.deadline) && !slices.ContainsFunc(c.Revocations, func(r v1alpha1.AccessRevocation) bool {
+		lifted := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionLifted)
+		return namesRequest(&r, g, c.spec) && (InForce(&r) || !lifted.LastTransitionTime.Time.Before(end))
+	})
 }
 
 // who is who, as far as it is known.
@@ -78,6 +85,12 @@ func (c *decider) who() Directory {
 	}
 	return c.Person.Directory
 }
+
+// maxNames is how many names a status can hold; a tag of AWS holds 128 of the shortest.
+const maxNames = 512
+
+// Stored are as many names as a status can hold.
+func Stored(names []string) []string { return names[:min(len(names), maxNames)] }
 
 // distinct keeps the first of equal strings.
 func distinct(names []string) []string {

@@ -33,6 +33,11 @@ func judgeLift(r *v1alpha1.AccessRevocation, counts bool) {
 	status.Revocation(r, access.Answer{}, a, moment)
 }
 
+// liftedAt sets when the scene's revocation was lifted.
+func liftedAt(s *scene, at time.Time) {
+	meta.FindStatusCondition(s.Revocations[0].Status.Conditions, v1alpha1.ConditionLifted).LastTransitionTime = metav1.NewTime(at)
+}
+
 // aliases gives the scene's person a tag and an ARN, and a second IAM user who claims one of their usernames.
 func aliases(s *scene) {
 	s.Person.Directory = access.NewDirectory(
@@ -100,7 +105,7 @@ func TestI5RecordedNames(t *testing.T) {
 				if d := s.decide(); d.Cause != v1alpha1.ReasonRevoked {
 					t.Errorf("%s, AWS %s, %s revoked: %s (%s)", state, what, name, d.State, d.Cause)
 				}
-				if !access.Revokes(r, s.Grant, access.Directory{}) {
+				if !access.Revokes(r, s.Grant) {
 					t.Errorf("%s: the revocation of %s is not said to be of this grant", state, name)
 				}
 			}
@@ -112,11 +117,12 @@ func TestI5RecordedNames(t *testing.T) {
 	person := s.Person
 	s.Person = nil
 	r := s.revoke("al")
-	if access.Revokes(r, s.Grant, access.Directory{}) {
+	if access.Revokes(r, s.Grant) {
 		t.Error("nobody can know that yet")
 	}
-	if !access.Revokes(r, s.Grant, person.Directory) {
-		t.Error("the directory knows")
+	named := r.DeepCopy()
+	if named.Status.Names = person.Directory.Names("al"); !access.Revokes(named, s.Grant) {
+		t.Error("the revocation knows who al is")
 	}
 	want{effect: access.EffectIdentify}.check(t, s.decide())
 	s.Person = person
@@ -175,14 +181,14 @@ func TestI5RequestOnly(t *testing.T) {
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
 			twin, s := newScene(t), newScene(t)
-			if r := twin.revokeRequest(); !access.Revokes(r, twin.Grant, access.Directory{}) {
+			if r := twin.revokeRequest(); !access.Revokes(r, twin.Grant) {
 				t.Error("the revocation is not said to be of this grant")
 			}
 			want{state: v1alpha1.StateRevoked, cause: v1alpha1.ReasonRevoked, message: "revoked by eve (r0): the laptop was stolen", none: true}.check(t, twin.decide())
 			r := s.revokeRequest()
 			spoil(s, r)
 			want{state: v1alpha1.StateGranting, effect: access.EffectSync}.check(t, s.decide())
-			if access.InForce(r) && access.Revokes(r, s.Grant, access.Directory{}) {
+			if access.InForce(r) && access.Revokes(r, s.Grant) {
 				t.Error("the revocation is said to be of this grant")
 			}
 		})
@@ -387,13 +393,21 @@ func TestI5Remember(t *testing.T) {
 			s.now = begin.Add(4 * time.Hour).Add(-time.Second)
 		}, false},
 		"revoked already": {func(s *scene) { granted(s); s.revokeRequest() }, false},
-		"revoked and lifted": {func(s *scene) {
+		"revoked, lifted, and over since before the lift": {func(s *scene) {
+			ended(s)
+			judgeLift(s.revokeRequest(), true)
+			liftedAt(s, s.now.Add(time.Second))
+		}, false},
+		"revoked and lifted, and given anew": {func(s *scene) {
 			granted(s)
 			judgeLift(s.revokeRequest(), true)
-		}, false},
-		"another request is revoked": {func(s *scene) { granted(s); s.revokeRequest().Spec.Grant.Name = "other" }, true},
-		"another digest is revoked":  {func(s *scene) { granted(s); s.revokeRequest().Spec.Grant.SpecDigest = "sha256:x" }, true},
-		"another kind is revoked":    {func(s *scene) { granted(s); s.revokeRequest().Spec.Grant.Kind = "BreakGlass" }, true},
+			liftedAt(s, s.now.Add(-time.Second))
+		}, true},
+		"rejected, and nobody has looked": {func(s *scene) { s.reject("erin") }, true},
+		"another object was rejected":     {func(s *scene) { rejectEarlier(s) }, false},
+		"another request is revoked":      {func(s *scene) { granted(s); s.revokeRequest().Spec.Grant.Name = "other" }, true},
+		"another digest is revoked":       {func(s *scene) { granted(s); s.revokeRequest().Spec.Grant.SpecDigest = "sha256:x" }, true},
+		"another kind is revoked":         {func(s *scene) { granted(s); s.revokeRequest().Spec.Grant.Kind = "BreakGlass" }, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -177,7 +177,7 @@ func (c *decider) plan() Decision {
 	}
 	d.Record = true
 	if c.AWS {
-		d.AWS.UserID, d.AWS.Names = p.UserID, p.Names()
+		d.AWS.UserID, d.AWS.Names = p.UserID, Stored(p.Names())
 	} else {
 		p = nil
 	}

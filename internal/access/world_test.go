@@ -660,6 +660,9 @@ func (p *pass) groupsOf() []v1alpha1.IAMGroupName {
 // remember stores that the request has ended, and then until when.
 func (p *pass) remember(d *access.Decision) {
 	name := "ended-" + p.g.Name + "-" + d.SpecDigest
+	for slices.ContainsFunc(p.revocations, func(r revocation) bool { return r.Name == name && !access.InForce(&r.AccessRevocation) }) {
+		name += "-again"
+	}
 	if !slices.ContainsFunc(p.revocations, func(r revocation) bool { return r.Name == name }) {
 		p.burn()
 		p.revocations = append(slices.Clone(p.revocations), revocation{of: requestOf(p.g), AccessRevocation: v1alpha1.AccessRevocation{

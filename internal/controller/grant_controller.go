@@ -248,7 +248,7 @@ func (r *GrantReconciler) onRevocation() handler.EventHandler {
 			g := &list.Items[i]
 			switch {
 			case access.Terminal(access.StateOf(g)):
-			case access.Revokes(revocation, g, access.Directory{}):
+			case access.Revokes(revocation, g):
 				enqueue(q, g.Name, priorityRemoval)
 			case revocation.Spec.Person != "" && g.Status.ActivatedAt == nil:
 				// It may be the person under a name that only AWS knows, or one of the approvers.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,7 +40,7 @@ func (p *pass) readRevocations(ctx context.Context) error {
 // revoked says whether a revocation names the grant, or its subject under a name that the grant knows.
 func (p *pass) revoked() bool {
 	return slices.ContainsFunc(p.facts.Revocations, func(r v1alpha1.AccessRevocation) bool {
-		return access.InForce(&r) && access.Revokes(&r, p.g, access.Directory{})
+		return access.InForce(&r) && access.Revokes(&r, p.g)
 	})
 }
 
@@ -67,9 +68,16 @@ func (p *pass) remember(ctx context.Context, d *access.Decision) error {
 			Credentials: v1alpha1.CredentialsKeep,
 		},
 	}
+	want := r.DeepCopy()
 	err := p.client.Create(ctx, r, client.FieldOwner(rbac.FieldOwner))
 	if apierrors.IsAlreadyExists(err) {
 		err = p.live.Get(ctx, types.NamespacedName{Name: r.Name}, r)
+		if err == nil && (!equality.Semantic.DeepEqual(r.Spec.Grant, want.Spec.Grant) || !access.InForce(r)) {
+			// Lifted since an earlier end, or made by somebody who knew the name.
+			want.GenerateName, want.Name = want.Name+"-", ""
+			r = want
+			err = p.client.Create(ctx, r, client.FieldOwner(rbac.FieldOwner))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("remembering that the grant has ended: %w", err)
@@ -101,12 +109,11 @@ func (p *pass) release(ctx context.Context, d *access.Decision) error {
 	if len(p.g.Status.Outbox) > 0 {
 		return fmt.Errorf("the object is kept until the audit trail can be written: %s", p.trail.Broken())
 	}
-	var approvals v1alpha1.AccessApprovalList
-	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}); err != nil {
-		return fmt.Errorf("listing approvals: %w", err)
+	if err := p.readApprovals(ctx); err != nil {
+		return err
 	}
-	for i := range approvals.Items {
-		a := &approvals.Items[i]
+	for i := range p.facts.Approvals {
+		a := &p.facts.Approvals[i]
 		if a.Spec.Target.UID != string(p.g.UID) {
 			continue
 		}

@@ -104,6 +104,11 @@ func (p *pass) prepare(ctx context.Context) error {
 	switch {
 	case access.Terminal(access.StateOf(p.g)):
 		p.notice(ctx)
+	case p.g.DeletionTimestamp != nil:
+		// A no that nobody has looked at yet goes with its target.
+		if err := p.readApprovals(ctx); err != nil {
+			return err
+		}
 	case !p.ending() && !p.revoked():
 		if err := p.gather(ctx); err != nil {
 			return err
@@ -180,13 +185,12 @@ func (p *pass) gather(ctx context.Context) error {
 	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil && (!errors.Is(err, errNotLookedAt) || p.g.Status.ActivatedAt == nil) {
 		return err
 	}
-	var approvals v1alpha1.AccessApprovalList
-	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}); err != nil {
-		return fmt.Errorf("listing approvals: %w", err)
+	if err := p.readApprovals(ctx); err != nil {
+		return err
 	}
-	p.facts.Approvals, p.facts.Guard, p.facts.AuditBroken = approvals.Items, p.guard.State(), p.trail.Broken()
+	p.facts.Guard, p.facts.AuditBroken = p.guard.State(), p.trail.Broken()
 	if p.g.Status.ActivatedAt == nil {
-		if p.facts.MayApprove, err = p.rights.mayApprove(ctx, p.g, approvals.Items, p.now); err != nil {
+		if p.facts.MayApprove, err = p.rights.mayApprove(ctx, p.g, p.facts.Approvals, p.now); err != nil {
 			return err
 		}
 	}
@@ -196,6 +200,15 @@ func (p *pass) gather(ctx context.Context) error {
 		}
 	}
 	return p.lookForConflict(ctx)
+}
+
+func (p *pass) readApprovals(ctx context.Context) error {
+	var approvals v1alpha1.AccessApprovalList
+	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}); err != nil {
+		return fmt.Errorf("listing approvals: %w", err)
+	}
+	p.facts.Approvals = approvals.Items
+	return nil
 }
 
 // lookForConflict looks for what stood in the way the last time before anything is written again, so that a lasting

@@ -161,6 +161,15 @@ func (r *RevocationReconciler) inspect(ctx context.Context, obj *v1alpha1.Access
 		}
 	}
 	lifted, again := r.lifted(ctx, obj, now)
+	if !lifted.Yes && obj.Spec.Person != "" && r.memberships != nil {
+		// A name that the person is given later is one of theirs.
+		again = sooner(again, access.RecheckAfter)
+		if who, err := r.memberships.Directory(ctx); err == nil {
+			obj.Status.Names = access.Stored(who.Extend(obj.Status.Names, string(obj.Spec.Person)))
+		} else {
+			again = sooner(again, access.RetryAfter)
+		}
+	}
 	if lifted.Yes {
 		status.Revocation(obj, access.Answer{Yes: true, Reason: v1alpha1.ReasonLifted, Message: lifted.Message}, lifted, now)
 		return again, nil
@@ -334,7 +343,7 @@ func (r *RevocationReconciler) unended(ctx context.Context, obj *v1alpha1.Access
 	}
 	var left []string
 	for i := range list.Items {
-		if g := &list.Items[i]; !access.Terminal(access.StateOf(g)) && access.Revokes(obj, g, access.Directory{}) {
+		if g := &list.Items[i]; !access.Terminal(access.StateOf(g)) && access.Revokes(obj, g) {
 			left = append(left, "the grant "+g.Name)
 		}
 	}

@@ -200,6 +200,59 @@ func TestI5DeletionIsRemembered(t *testing.T) {
 	})
 }
 
+// Whoever knows the name under which an end is remembered, and takes it, makes nobody forget.
+func TestI5MemoryUnderATakenName(t *testing.T) {
+	t.Parallel()
+	user, _ := person("alice")
+	r := role(t, nil)
+	spent := func() {
+		t.Helper()
+		g := &v1alpha1.ProdAccessGrant{ObjectMeta: metav1.ObjectMeta{Name: "known"}, Spec: v1alpha1.ProdAccessGrantSpec{
+			Subject: v1alpha1.Subject{IAMUser: user}, Role: r.Name, Reason: "see whether the end is remembered", RequestedBy: "dana@hera.example",
+			ExpiresAt: metav1.NewTime(r.CreationTimestamp.Add(time.Hour)),
+		}}
+		again := g.DeepCopy()
+		create(t, g)
+		approve(t, g, twoPeople...)
+		reaches(t, g, v1alpha1.StateGranted)
+		remove(t, g)
+		gone(t, g)
+		create(t, again)
+		reaches(t, again, v1alpha1.StateRevoked)
+		remove(t, again)
+		gone(t, again)
+	}
+	memory := func() *v1alpha1.AccessRevocation {
+		t.Helper()
+		var all v1alpha1.AccessRevocationList
+		if err := kube.List(t.Context(), &all); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(all.Items, func(v v1alpha1.AccessRevocation) bool {
+			return v.Spec.Grant != nil && v.Spec.Grant.Name == "known" && access.InForce(&v)
+		})
+		return &all.Items[i]
+	}
+	spent()
+	first := memory()
+	lift(t, first, "frank@hera.example")
+	eventually(t, first, "the state Lifted", func() bool { return ready(first) == v1alpha1.ReasonLifted })
+	// Lifted once is not lifted for ever.
+	spent()
+	second := memory()
+	for _, v := range []*v1alpha1.AccessRevocation{first, second} {
+		if access.InForce(v) {
+			lift(t, v, "frank@hera.example")
+			eventually(t, v, "the state Lifted", func() bool { return ready(v) == v1alpha1.ReasonLifted })
+		}
+		remove(t, v)
+		gone(t, v)
+	}
+	create(t, &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{Name: first.Name}, Spec: v1alpha1.AccessRevocationSpec{
+		Person: "nobody", Reason: "take the name of a memory", RevokedBy: "mallory"}})
+	spent()
+}
+
 func TestRevocationOfAStranger(t *testing.T) {
 	t.Parallel()
 	stranger, _ := person("mallory")

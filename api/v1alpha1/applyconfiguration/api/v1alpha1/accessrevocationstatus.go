@@ -19,6 +19,8 @@ type AccessRevocationStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation that this status was computed for; -1 until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+	// names are all names of the revoked person that AWS has shown: whoever uses one of them is this person.
+	Names []string `json:"names,omitempty"`
 	// endsAt is when the window of the revoked grant ends, and this object with it; absent for a person, a membership, or
 	// a grant that the operator has never seen.
 	EndsAt *metav1.Time `json:"endsAt,omitempty"`
@@ -50,6 +52,16 @@ func (b *AccessRevocationStatusApplyConfiguration) WithConditions(values ...*v1.
 // If called multiple times, the ObservedGeneration field is set to the value of the last call.
 func (b *AccessRevocationStatusApplyConfiguration) WithObservedGeneration(value int64) *AccessRevocationStatusApplyConfiguration {
 	b.ObservedGeneration = &value
+	return b
+}
+
+// WithNames adds the given value to the Names field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Names field.
+func (b *AccessRevocationStatusApplyConfiguration) WithNames(values ...string) *AccessRevocationStatusApplyConfiguration {
+	for i := range values {
+		b.Names = append(b.Names, values[i])
+	}
 	return b
 }
 
