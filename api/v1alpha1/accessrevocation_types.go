@@ -109,8 +109,8 @@ type AccessRevocationStatus struct {
 	// names are all names of the revoked person that AWS has shown: whoever uses one of them is this person.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=512
-	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:MaxItems=160
+	// +kubebuilder:validation:items:MaxLength=1024
 	Names []string `json:"names,omitempty"`
 	// endsAt is when the window of the revoked grant ends, and this object with it; absent for a person, a membership, or
 	// a grant that the operator has never seen.

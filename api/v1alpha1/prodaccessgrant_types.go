@@ -140,8 +140,8 @@ type GrantAWSStatus struct {
 	// names are all names of the person, as AWS had them when access was written: whoever uses one of them is this person.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=512
-	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:MaxItems=160
+	// +kubebuilder:validation:items:MaxLength=1024
 	Names []string `json:"names,omitempty"`
 	// groups are the memberships.
 	// +optional

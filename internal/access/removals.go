@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// settleFor is how long what looks removed is looked at before it is taken for a person's decision: long enough to
-	// see whether much else goes with it.
-	settleFor = 3 * time.Second
+	// settleFor is how long nothing else must go before what looks removed is taken for a person's decision, and settleMost
+	// how long that is waited for.
+	settleFor  = 3 * time.Second
+	settleMost = 30 * time.Second
 	// atOnce is how long removals count as one event, such as a restored backup or a run of another tool.
 	atOnce = 2 * time.Minute
 	// fewRemovals are never held, however small the installation; beyond them, more than one in massShare is.
@@ -59,8 +60,11 @@ func (r *Removals) Judge(grant types.UID, held, confirmed bool, live int, now ti
 	}
 	mine.held = mine.held || held
 	r.seen[grant] = mine
-	alike := 0
+	alike, latest := 0, mine.since
 	for uid, s := range r.seen {
+		if s.since.After(latest) {
+			latest = s.since
+		}
 		switch {
 		case now.Sub(s.since) <= atOnce:
 			alike++
@@ -81,7 +85,7 @@ func (r *Removals) Judge(grant types.UID, held, confirmed bool, live int, now ti
 		}
 		mine.held = true
 	}
-	switch left := settleFor - now.Sub(mine.since); {
+	switch left := min(settleFor-now.Sub(latest), settleMost-now.Sub(mine.since)); {
 	case mine.held:
 		v.Held = true
 	case left > 0:

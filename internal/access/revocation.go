@@ -87,7 +87,7 @@ func (c *decider) who() Directory {
 }
 
 // maxNames is how many names a status can hold; a tag of AWS holds 128 of the shortest.
-const maxNames = 512
+const maxNames = 160
 
 // Stored are as many names as a status can hold.
 func Stored(names []string) []string { return names[:min(len(names), maxNames)] }

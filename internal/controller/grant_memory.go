@@ -82,6 +82,11 @@ func (p *pass) remember(ctx context.Context, d *access.Decision) error {
 	if err != nil {
 		return fmt.Errorf("remembering that the grant has ended: %w", err)
 	}
+	return p.setEnd(ctx, r)
+}
+
+// setEnd stores when a revocation of the request has nothing left to say. Without the grant nobody could tell.
+func (p *pass) setEnd(ctx context.Context, r *v1alpha1.AccessRevocation) error {
 	if r.Status.EndsAt != nil {
 		return nil
 	}
@@ -108,6 +113,13 @@ func (p *pass) release(ctx context.Context, d *access.Decision) error {
 	p.tell(ctx, changes(p.stored, after, p.now))
 	if len(p.g.Status.Outbox) > 0 {
 		return fmt.Errorf("the object is kept until the audit trail can be written: %s", p.trail.Broken())
+	}
+	for i := range p.facts.Revocations {
+		if r := &p.facts.Revocations[i]; r.Spec.Grant != nil && access.Revokes(r, p.g) {
+			if err := p.setEnd(ctx, r); client.IgnoreNotFound(err) != nil {
+				return err
+			}
+		}
 	}
 	if err := p.readApprovals(ctx); err != nil {
 		return err

@@ -53,9 +53,7 @@ func fullGrantStatus() *v1alpha1.ProdAccessGrantStatus {
 		s.Kubernetes.Bindings = append(s.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: ns, Name: letters(253),
 			UID: "6a2f41a3-c54c-4b6e-8b2f-5c1d2f0f9a10", NamespaceUID: "6a2f41a3-c54c-4b6e-8b2f-5c1d2f0f9a10", Intended: true, Observed: true})
 	}
-	for i := range 64 {
-		s.AWS.Names = append(s.AWS.Names, fmt.Sprintf("%02d%s", i, letters(2046)))
-	}
+	s.AWS.Names = fullNames()
 	s.Outbox = outbox()
 	return s
 }
@@ -66,10 +64,19 @@ func outbox() []v1alpha1.OutboxEntry {
 }
 
 // fullRevocationStatus is the largest status that a revocation can have.
+// fullNames are as many names of a person as a status can hold.
+func fullNames() []string {
+	var names []string
+	for i := range 160 {
+		names = append(names, fmt.Sprintf("%03d%s", i, letters(1021)))
+	}
+	return names
+}
+
 func fullRevocationStatus() *v1alpha1.AccessRevocationStatus {
 	at := metav1.NewTime(time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC))
 	return &v1alpha1.AccessRevocationStatus{
-		ObservedGeneration: 1, EndsAt: &at, Outbox: outbox(),
+		ObservedGeneration: 1, EndsAt: &at, Names: fullNames(), Outbox: outbox(),
 		Conditions: []metav1.Condition{
 			{Type: v1alpha1.ConditionReady, Status: "True", Reason: v1alpha1.ReasonInForce, Message: "no access is left, and none begins", LastTransitionTime: at, ObservedGeneration: 1},
 			{Type: v1alpha1.ConditionLifted, Status: "False", Reason: v1alpha1.ReasonNotLifted, Message: strings.Repeat("é", 512), LastTransitionTime: at, ObservedGeneration: 1},

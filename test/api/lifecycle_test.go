@@ -297,7 +297,7 @@ func TestStatusHoldsWhatTheOperatorWrites(t *testing.T) {
 		most       int
 	}{
 		{prodAccessGrant, grantManifest, grant, crowded, "status.kubernetes.bindings", 300},
-		{prodAccessGrant, grantManifest, grant, named, "status.aws.names", 64},
+		{prodAccessGrant, grantManifest, grant, named, "status.aws.names", 160},
 		{accessRevocation, personManifest, revocation, behind, "status.outbox", 16},
 	} {
 		t.Run(c.field, func(t *testing.T) {
