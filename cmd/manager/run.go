@@ -156,14 +156,12 @@ func (o *options) prove(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config,
 	whole, err := guard.New(guard.Options{
 		Client: live, Cache: mgr.GetCache(), Clock: realclock.RealClock{}, Now: now.Now, Namespace: namespace, Username: self,
 		OnChange: func(access.Guard) { go changed(ctx) },
-		Audit: func(ctx context.Context, broken string) {
+		Audit: func(ctx context.Context, broken string) error {
 			e := audit.Entry{Event: audit.EventGuardWhole, Time: now.Now(), AppliedBy: self, Change: "the admission guard is whole"}
 			if broken != "" {
 				e.Event, e.Change = audit.EventGuardBroken, broken
 			}
-			if err := trail.Append(ctx, e); err != nil {
-				ctrl.Log.WithName("audit").Error(err, "the audit trail cannot be written", "lost", e.Change)
-			}
+			return trail.Append(ctx, e)
 		},
 	})
 	if err != nil {

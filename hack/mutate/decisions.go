@@ -21,8 +21,8 @@ const (
 	decisions = "internal/access"
 	// offVariable is the environment variable that says which clause is off.
 	offVariable = "SWITCHED_OFF"
-	// long are the tests that live through random histories; they run only for what the others do not notice.
-	long = "^(TestHistories|TestDecideIsTotal)$"
+	// long are the tests that live through many histories; they run only for what the others do not notice.
+	long = "^(TestHistories|TestDecideIsTotal|TestRaces)$"
 	// patience is how long tests may take that take seconds otherwise: a clause that ends a loop may be off.
 	patience = 90 * time.Second
 )
@@ -101,7 +101,7 @@ func (b *bench) run(ctx context.Context, off int, selection ...string) (noticed 
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// The same seed every time, so that a run can be repeated; a failure needs no small example.
-	args := append([]string{"-test.failfast", "-rapid.seed=1", "-rapid.shrinktime=1ms"}, selection...)
+	args := append([]string{"-test.failfast", "-rapid.seed=2", "-rapid.shrinktime=1ms"}, selection...)
 	cmd := exec.CommandContext(ctx, b.binary, args...)
 	cmd.Dir = decisions
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", offVariable, off))

@@ -25,6 +25,7 @@ type tally struct {
 // question is what an approval answers.
 type question struct {
 	grant *v1alpha1.ProdAccessGrant
+	role  *Role
 	// spec and meaning are digests of what is asked for and of what the role gives; digest is of both and of the object.
 	// There is no meaning, and no digest, without a role.
 	spec, meaning, digest string
@@ -40,7 +41,7 @@ type question struct {
 
 func (c *decider) ask() question {
 	g := c.Grant
-	q := question{grant: g, spec: c.spec, who: c.who(), guard: c.Guard, mayApprove: c.MayApprove, revoked: c.revokedPerson,
+	q := question{grant: g, role: c.Role, spec: c.spec, who: c.who(), guard: c.Guard, mayApprove: c.MayApprove, revoked: c.revokedPerson,
 		involved: []string{string(g.Spec.RequestedBy), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser)}}
 	if c.Role != nil {
 		q.meaning = c.Role.MeaningDigest()
@@ -102,6 +103,9 @@ func (t *tally) attest(q *question, reviewer v1alpha1.Username) string {
 		return why
 	case q.digest == "":
 		return "there is no role to review"
+	case len(q.role.Spec.Approval.Attesters) == 0 || !created.After(q.role.Created):
+		// Admission asks a role that it knows who its attesters are.
+		return fmt.Sprintf("no attester of the role carried it: the grant is not younger than the role (%s), or the role has none", stamp(q.role.Created))
 	case q.digest != q.attested():
 		return "the role has come to give something else since: create another grant, or ask for AccessApprovals"
 	}

@@ -221,12 +221,14 @@ func TestReviewedBy(t *testing.T) {
 		spoil   func(*scene)
 		message string
 	}{
-		"one is not two":      {func(s *scene) { s.Grant.Spec.ReviewedBy = s.Grant.Spec.ReviewedBy[:1] }, "1 of 2 approvals"},
-		"no right to approve": {func(s *scene) { s.MayApprove = without("carol") }, "the review of carol: carol does not hold the verb approve on accessroles/infra-member"},
-		"the subject":         {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "Alice@hera.example" }, "is the requester or the subject"},
-		"the requester":       {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "dana@hera.example" }, "is the requester or the subject"},
-		"twice one person":    {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "BOB" }, "BOB is the same person as bob"},
-		"the same approves":   {func(s *scene) { s.Grant.Spec.ReviewedBy = s.Grant.Spec.ReviewedBy[:1]; s.approve("bob") }, "1 of 2 approvals"},
+		"one is not two":            {func(s *scene) { s.Grant.Spec.ReviewedBy = s.Grant.Spec.ReviewedBy[:1] }, "1 of 2 approvals"},
+		"no right to approve":       {func(s *scene) { s.MayApprove = without("carol") }, "the review of carol: carol does not hold the verb approve on accessroles/infra-member"},
+		"the subject":               {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "Alice@hera.example" }, "is the requester or the subject"},
+		"the requester":             {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "dana@hera.example" }, "is the requester or the subject"},
+		"twice one person":          {func(s *scene) { s.Grant.Spec.ReviewedBy[1] = "BOB" }, "BOB is the same person as bob"},
+		"the role has no attesters": {func(s *scene) { s.Role.Spec.Approval.Attesters = nil }, "no attester of the role carried it"},
+		"older than the role":       {func(s *scene) { s.Role.Created = s.Grant.CreationTimestamp.Time }, "the grant is not younger than the role"},
+		"the same approves":         {func(s *scene) { s.Grant.Spec.ReviewedBy = s.Grant.Spec.ReviewedBy[:1]; s.approve("bob") }, "1 of 2 approvals"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := reviewed(t, "bob", "carol")

@@ -16,9 +16,10 @@ type User struct {
 	Tags              map[string]string
 }
 
-// names are all names of the user: those that the tag lists do not replace its own.
+// names are all names of the user: those that the tag lists do not replace its own, and the UserId is what stays when the
+// user is renamed.
 func (u *User) names() []string {
-	return distinct(append([]string{u.Name, u.ARN}, KubernetesUsersOf(u.Name, u.ARN, u.Tags)...))
+	return distinct(append([]string{u.Name, u.ARN, u.UserID}, KubernetesUsersOf(u.Name, u.ARN, u.Tags)...))
 }
 
 // Directory tells which names are one person's, among all IAM users of the account. A name that two IAM users claim makes

@@ -52,7 +52,7 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("%q is %q %v, want %q", name, id, ok, want)
 		}
 	}
-	want := []string{"alice", "arn:aws:iam::111122223333:user/people/alice", "alice@hera.example", "oidc:alice"}
+	want := []string{"alice", "arn:aws:iam::111122223333:user/people/alice", "AIDA1", "alice@hera.example", "oidc:alice"}
 	if got := d.Names("oidc:alice"); !slices.Equal(got, want) {
 		t.Errorf("alice's names are %q, want %q", got, want)
 	}

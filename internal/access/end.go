@@ -107,6 +107,9 @@ func (c *decider) endMessage(cause string) string {
 		if c.Obstacle.Message != "" {
 			return c.Obstacle.Message
 		}
+		if c.prior != v1alpha1.StateRevoking {
+			return "somebody took a part of it away, so the whole grant ends: create another grant if access is still needed"
+		}
 	}
 	if a := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionActive); a != nil {
 		return a.Message

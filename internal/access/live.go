@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
 
@@ -81,6 +83,10 @@ func (c *decider) comeBack(d Decision) Decision {
 }
 
 func (c *decider) suspend(d Decision, o Obstacle, eligible Answer) Decision {
+	if c.prior == v1alpha1.StateGranted && c.missed() {
+		// What comes back from a suspension is made anew: so would be what somebody took away.
+		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
+	}
 	d.Record = d.Record || c.prior != v1alpha1.StateSuspended
 	// The intentions stand, so that access can come back; what may have come of them has to go.
 	for intended, observed := range parts(&d.AWS, &d.Kubernetes) {
@@ -91,6 +97,14 @@ func (c *decider) suspend(d Decision, o Obstacle, eligible Answer) Decision {
 		d.Effect = EffectRemove
 	}
 	return d
+}
+
+// missed says whether something was found gone that the operator did not take away, and was not judged yet.
+func (c *decider) missed() bool {
+	return slices.ContainsFunc([]string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced}, func(side string) bool {
+		s := meta.FindStatusCondition(c.Grant.Status.Conditions, side)
+		return s != nil && (s.Reason == v1alpha1.ReasonRemovedByOthers || s.Reason == v1alpha1.ReasonRemovalHeld)
+	})
 }
 
 // unname withdraws the intention for everything that the role no longer names, and says whether that was anything.

@@ -18,7 +18,7 @@ func InForce(r *v1alpha1.AccessRevocation) bool {
 
 // Revokes says whether a revocation names this grant, or its subject under any name that the two know.
 func Revokes(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant) bool {
-	return r.Spec.Grant != nil && namesRequest(r, g, SpecDigest(&g.Spec)) || ofAny(r, subjectNames(g), Directory{})
+	return r.Spec.Grant != nil && namesRequest(r, g, SpecDigest(&g.Spec)) || ofAny(r, SubjectNames(g), Directory{})
 }
 
 // ofAny says whether a revocation is of a person who has one of these names.
@@ -32,21 +32,33 @@ func ofAny(r *v1alpha1.AccessRevocation, names []string, who Directory) bool {
 	})
 }
 
+// RevokedNames are the names of the person whose access it is that a revocation ends, as far as they are known.
+func RevokedNames(r *v1alpha1.AccessRevocation) []string {
+	names := slices.Clone(r.Status.Names)
+	if r.Spec.Person != "" {
+		names = append(names, string(r.Spec.Person))
+	}
+	if m := r.Spec.Membership; m != nil {
+		names = append(names, m.IAMUser)
+	}
+	return distinct(names)
+}
+
 // namesRequest says whether a revocation is of what the grant asks for, whatever object carries it.
 func namesRequest(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant, spec string) bool {
 	of := r.Spec.Grant
 	return of != nil && of.Kind == v1alpha1.TargetGrant && of.Name == g.Name && of.SpecDigest == spec
 }
 
-// subjectNames are the names of the person that the grant itself knows.
-func subjectNames(g *v1alpha1.ProdAccessGrant) []string {
-	return slices.DeleteFunc(append(slices.Clone(g.Status.AWS.Names),
-		g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser), g.Status.Kubernetes.User), func(s string) bool { return s == "" })
+// SubjectNames are the names of the person that the grant itself knows.
+func SubjectNames(g *v1alpha1.ProdAccessGrant) []string {
+	names := append(slices.Clone(g.Status.AWS.Names), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser), g.Status.Kubernetes.User, g.Status.AWS.UserID)
+	return Stored(distinct(slices.DeleteFunc(names, func(s string) bool { return s == "" })))
 }
 
 // revocation is one that is in force and names the grant or its subject, nil if there is none.
 func (c *decider) revocation() *v1alpha1.AccessRevocation {
-	names := subjectNames(c.Grant)
+	names := SubjectNames(c.Grant)
 	if p := c.Person; p != nil && p.Found {
 		names = append(names, p.Names()...)
 	}

@@ -15,7 +15,9 @@ import (
 // Role is an AccessRole as it stands now: what it says, and what its ClusterRole comes to.
 type Role struct {
 	Name string
-	Spec v1alpha1.AccessRoleSpec
+	// Created is when the object was created.
+	Created time.Time
+	Spec    v1alpha1.AccessRoleSpec
 	// RulesHash is the hash of the ClusterRole's effective rules, "" for a role without a Kubernetes side.
 	RulesHash string
 	// Forbidden names a rule that may not be bound, "" if there is none.

@@ -41,9 +41,9 @@ func newScene(t *testing.T) *scene {
 		},
 		Guard:      access.Guard{Since: begin.Add(-24 * time.Hour)},
 		MayApprove: func(string, []string) bool { return true },
-		Role: &access.Role{Name: "infra-member", RulesHash: "sha256:one", Spec: v1alpha1.AccessRoleSpec{
+		Role: &access.Role{Name: "infra-member", Created: begin.Add(-time.Hour), RulesHash: "sha256:one", Spec: v1alpha1.AccessRoleSpec{
 			MaxDuration: metav1.Duration{Duration: 8 * time.Hour}, MaxLeadTime: metav1.Duration{Duration: 168 * time.Hour},
-			Approval:   v1alpha1.ApprovalPolicy{Required: 2},
+			Approval:   v1alpha1.ApprovalPolicy{Required: 2, Attesters: []v1alpha1.Username{"system:serviceaccount:argocd:access"}},
 			Kubernetes: &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeCluster, ClusterRole: "prod-access-infra-member", Access: v1alpha1.AccessReadWrite},
 			AWS:        &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{"prod-one", "prod-two"}},
 		}},

@@ -15,7 +15,7 @@ import (
 
 // waiting decides about a grant that has not been active yet: it may be writing, or taking back what it began to write.
 func (c *decider) waiting() Decision {
-	if c.prior == v1alpha1.StateGranting && c.TakenAway != "" {
+	if c.prior == v1alpha1.StateGranting && (c.TakenAway != "" || c.Obstacle.Reason == v1alpha1.ReasonRemovedByOthers) {
 		// A revocation wins before activation as well, and what was taken away is not given back (invariant I5).
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
 	}
@@ -116,7 +116,9 @@ func (c *decider) due() Decision {
 		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, why)})
 	}
 	if o := c.unwatched(); o.Reason != "" {
-		return c.blocked(o)
+		d := c.blocked(o)
+		d.RecheckAfter = RetryAfter // nothing tells of a trail that works again
+		return d
 	}
 	if c.AWS && c.Person == nil {
 		return c.identify(c.keep(c.prior, ""))

@@ -369,7 +369,8 @@ func (w *world) role(name string) *access.Role {
 	if spec == nil {
 		return nil
 	}
-	r := &access.Role{Name: name, Spec: *spec.DeepCopy()}
+	r := &access.Role{Name: name, Created: begin.Add(-time.Hour), Spec: *spec.DeepCopy()}
+	r.Spec.Approval.Attesters = []v1alpha1.Username{"system:serviceaccount:argocd:access"}
 	if k := spec.Kubernetes; k != nil {
 		rules := w.clusterRoles[k.ClusterRole]
 		r.RulesHash, r.Forbidden = access.RulesHash(rules), access.ForbiddenRule(rules, k.Access)

@@ -20,6 +20,7 @@ const (
 	EventDrift       = "drift"
 	EventStranger    = "stranger"
 	EventRevocation  = "revocation"
+	EventExecuted    = "executed"
 	EventLifted      = "lifted"
 	EventRoleChanged = "role-changed"
 	EventGuardBroken = "guard-broken"

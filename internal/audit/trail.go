@@ -92,15 +92,31 @@ func (t *Trail) Append(ctx context.Context, entries ...Entry) error {
 	case err := <-b.done:
 		return err
 	case t.writing <- struct{}{}:
-		t.flush(ctx)
-		<-t.writing
-		return <-b.done
+		// Beside the caller: a sink that hangs must not hold whoever happens to write for all.
+		go func() {
+			t.flush(context.WithoutCancel(ctx))
+			<-t.writing
+		}()
 	case <-ctx.Done():
-		t.mu.Lock()
-		t.queue = slices.DeleteFunc(t.queue, func(q *batch) bool { return q == b })
-		t.mu.Unlock()
-		return fmt.Errorf("waiting for the audit trail: %w", ctx.Err())
+		return t.giveUp(ctx, b)
 	}
+	select {
+	case err := <-b.done:
+		return err
+	case <-ctx.Done():
+		return t.giveUp(ctx, b)
+	}
+}
+
+// giveUp leaves a write that does not come back to itself; what it may still write is told once more then.
+func (t *Trail) giveUp(ctx context.Context, b *batch) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = slices.DeleteFunc(t.queue, func(q *batch) bool { return q == b })
+	if t.broken == "" {
+		t.broken = "a write does not come back"
+	}
+	return fmt.Errorf("waiting for the audit trail: %w", ctx.Err())
 }
 
 // flush writes what waits, and answers those who wait for it.

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -82,7 +83,11 @@ func (p *pass) remember(ctx context.Context, d *access.Decision) error {
 	if err != nil {
 		return fmt.Errorf("remembering that the grant has ended: %w", err)
 	}
-	return p.setEnd(ctx, r)
+	if err := p.setEnd(ctx, r); err != nil {
+		return err
+	}
+	p.facts.Revocations = append(p.facts.Revocations, *r)
+	return nil
 }
 
 // setEnd stores when a revocation of the request has nothing left to say. Without the grant nobody could tell.
@@ -91,7 +96,7 @@ func (p *pass) setEnd(ctx context.Context, r *v1alpha1.AccessRevocation) error {
 		return nil
 	}
 	base := r.DeepCopy()
-	r.Status.EndsAt = &metav1.Time{Time: access.Deadline(p.g)}
+	r.Status.EndsAt, r.Status.Names = &metav1.Time{Time: access.Deadline(p.g)}, access.SubjectNames(p.g)
 	if err := p.client.Status().Patch(ctx, r, client.MergeFrom(base), client.FieldOwner(rbac.FieldOwner)); err != nil {
 		return fmt.Errorf("remembering when the window of the grant ends: %w", err)
 	}
@@ -102,7 +107,7 @@ func (p *pass) setEnd(ctx context.Context, r *v1alpha1.AccessRevocation) error {
 func memoryName(grant, specDigest string) string {
 	const readable = 40
 	sum := sha256.Sum256([]byte(grant + "\n" + specDigest))
-	return "ended-" + grant[:min(len(grant), readable)] + "-" + hex.EncodeToString(sum[:5])
+	return "ended-" + strings.TrimRight(grant[:min(len(grant), readable)], ".-") + "-" + hex.EncodeToString(sum[:5])
 }
 
 // release lets the object go, once the trail has everything and the approvals, which are for it alone, are gone.
@@ -147,7 +152,7 @@ func (p *pass) tell(ctx context.Context, told []v1alpha1.OutboxEntry) {
 	}
 	// In order: what happened before is told before.
 	if len(p.g.Status.Outbox) == 0 {
-		err := p.trail.Append(ctx, entriesOf(p.g, p.self, told)...)
+		err := appendTo(ctx, p.trail, entriesOf(p.g, p.self, told)...)
 		if err == nil {
 			return
 		}
@@ -161,9 +166,7 @@ func (p *pass) flush(ctx context.Context) {
 	if len(p.g.Status.Outbox) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
-	defer cancel()
-	if err := p.trail.Append(ctx, entriesOf(p.g, p.self, p.g.Status.Outbox)...); err == nil {
+	if err := appendTo(ctx, p.trail, entriesOf(p.g, p.self, p.g.Status.Outbox)...); err == nil {
 		p.g.Status.Outbox = nil
 	}
 }

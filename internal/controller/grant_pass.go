@@ -123,7 +123,11 @@ func (p *pass) prepare(ctx context.Context) error {
 func (p *pass) record(ctx context.Context, d *access.Decision) error {
 	if d.Remember {
 		if err := p.remember(ctx, d); err != nil {
-			return err
+			if d.Effect == access.EffectRelease {
+				return err
+			}
+			// What has to go goes meanwhile, and is not let go before it is remembered.
+			p.fail(&p.notes.Bindings, err)
 		}
 	}
 	if !d.Record {

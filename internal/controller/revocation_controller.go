@@ -52,6 +52,8 @@ type RevocationReconciler struct {
 	trail       Trail
 	self        string
 	wake        waker
+	// wakeGrant looks at a grant again, before others.
+	wakeGrant func(name string)
 
 	// deactivated holds the UIDs of revocations whose person has no credentials left.
 	deactivated sync.Map
@@ -186,7 +188,7 @@ func (r *RevocationReconciler) learnEnd(ctx context.Context, obj *v1alpha1.Acces
 		return client.IgnoreNotFound(err)
 	}
 	if access.SpecDigest(&g.Spec) == obj.Spec.Grant.SpecDigest {
-		obj.Status.EndsAt = &metav1.Time{Time: access.Deadline(&g)}
+		obj.Status.EndsAt, obj.Status.Names = &metav1.Time{Time: access.Deadline(&g)}, access.SubjectNames(&g)
 	}
 	return nil
 }
@@ -198,8 +200,9 @@ func (r *RevocationReconciler) lifted(ctx context.Context, obj *v1alpha1.AccessR
 		r.sawUnlifted(obj.UID, now)
 		return access.Answer{Reason: v1alpha1.ReasonNotLifted, Message: "in force until somebody with the verb lift on accessrevocations lifts it"}, 0
 	}
-	if last := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionLifted); last != nil && last.ObservedGeneration == obj.Generation &&
-		(last.Status == metav1.ConditionTrue || last.Reason == v1alpha1.ReasonGuardMissing || last.Reason == v1alpha1.ReasonOwnRevocation) {
+	// A lift that counted cannot change any more, whatever else of the object does; one that did not can be replaced.
+	if last := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionLifted); last != nil && (last.Status == metav1.ConditionTrue ||
+		last.ObservedGeneration == obj.Generation && (last.Reason == v1alpha1.ReasonGuardMissing || last.Reason == v1alpha1.ReasonOwnRevocation)) {
 		r.sawUnlifted(obj.UID, now)
 		return access.Answer{Yes: last.Status == metav1.ConditionTrue, Reason: last.Reason, Message: last.Message}, 0
 	}
@@ -213,14 +216,14 @@ func (r *RevocationReconciler) lifted(ctx context.Context, obj *v1alpha1.AccessR
 		return access.Answer{Reason: v1alpha1.ReasonGuardMissing, Message: fmt.Sprintf("%s is said to have lifted it when the admission guard was not known to be whole, "+
 			"so that is not proven: lift it again", lift.By)}, 0
 	}
-	if obj.Spec.Person != "" {
-		own, err := r.same(ctx, string(obj.Spec.Person), string(lift.By))
+	for _, name := range access.RevokedNames(obj) {
+		own, err := r.same(ctx, name, string(lift.By))
 		if err != nil {
 			return access.Answer{Reason: v1alpha1.ReasonAWSUnavailable, Message: "whether the person lifted it themselves cannot be told: " + err.Error()}, access.RetryAfter
 		}
 		if own {
 			return access.Answer{Reason: v1alpha1.ReasonOwnRevocation, Message: fmt.Sprintf("%s is %s, and nobody lifts their own revocation: somebody else has to lift it",
-				lift.By, obj.Spec.Person)}, 0
+				lift.By, name)}, 0
 		}
 	}
 	return access.Answer{Yes: true, Reason: v1alpha1.ReasonLifted, Message: fmt.Sprintf("lifted by %s: %s", lift.By, lift.Reason)}, 0
@@ -344,6 +347,8 @@ func (r *RevocationReconciler) unended(ctx context.Context, obj *v1alpha1.Access
 	var left []string
 	for i := range list.Items {
 		if g := &list.Items[i]; !access.Terminal(access.StateOf(g)) && access.Revokes(obj, g) {
+			// However long its queue is: after a start it may be one of thousands.
+			r.wakeGrant(g.Name)
 			left = append(left, "the grant "+g.Name)
 		}
 	}
@@ -355,11 +360,8 @@ func (r *RevocationReconciler) deactivate(ctx context.Context, person string) er
 	if r.memberships == nil {
 		return errNoAWS
 	}
+	// Without the directory, or for an IAM user who is younger, the name has to do: what can be taken away is.
 	who, err := r.memberships.Directory(ctx)
-	if err != nil {
-		return err
-	}
-	// An IAM user may be younger than the directory; its name is enough then.
 	users := who.Users(person)
 	if len(users) == 0 {
 		users = []access.User{{Name: person}}
@@ -367,10 +369,10 @@ func (r *RevocationReconciler) deactivate(ctx context.Context, person string) er
 	found := false
 	for _, u := range users {
 		d := r.memberships.Deactivate(ctx, membership.Member{UserID: u.UserID, Name: u.Name})
-		if d.Err != nil {
-			return d.Err
-		}
-		found = found || d.Found
+		found, err = found || d.Found, errors.Join(err, d.Err)
+	}
+	if err != nil {
+		return err
 	}
 	if !found {
 		return fmt.Errorf("no IAM user has the name %s, so there are no credentials to deactivate: create another AccessRevocation with a name of theirs", person)
@@ -400,6 +402,10 @@ func (r *RevocationReconciler) tell(ctx context.Context, obj, stored *v1alpha1.A
 	if meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady) == nil {
 		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventRevocation, At: at, Message: "revoked " + revokedWhat(obj)})
 	}
+	if now, before := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady); obj.Spec.Grant == nil &&
+		now.Reason == v1alpha1.ReasonInForce && (before == nil || before.Reason != now.Reason) {
+		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventExecuted, At: at, Message: now.Message})
+	}
 	if !access.InForce(obj) && access.InForce(stored) {
 		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventLifted, At: at, Message: "lifted the revocation of " + revokedWhat(obj)})
 	}
@@ -424,7 +430,7 @@ func (r *RevocationReconciler) tell(ctx context.Context, obj, stored *v1alpha1.A
 		}
 		entries = append(entries, e)
 	}
-	if obj.Status.Outbox = nil; r.trail.Append(ctx, entries...) != nil {
+	if obj.Status.Outbox = nil; appendTo(ctx, r.trail, entries...) != nil {
 		obj.Status.Outbox = pending
 	}
 }

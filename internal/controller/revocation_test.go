@@ -89,7 +89,7 @@ func TestI5RevocationOfAPerson(t *testing.T) {
 		gone(t, again)
 		remove(t, v)
 		gone(t, v)
-		if events := trail.Of(v.Name); !slices.Equal(events, []string{audit.EventRevocation, audit.EventLifted}) {
+		if events := trail.Of(v.Name); !slices.Equal(events, []string{audit.EventRevocation, audit.EventExecuted, audit.EventLifted}) {
 			t.Errorf("the trail of the revocation is %v", events)
 		}
 	}
@@ -236,7 +236,10 @@ func TestI5MemoryUnderATakenName(t *testing.T) {
 	spent()
 	first := memory()
 	lift(t, first, "frank@hera.example")
-	eventually(t, first, "the state Lifted", func() bool { return ready(first) == v1alpha1.ReasonLifted })
+	eventually(t, first, "a later second than that of the lift", func() bool {
+		c := meta.FindStatusCondition(first.Status.Conditions, v1alpha1.ConditionLifted)
+		return ready(first) == v1alpha1.ReasonLifted && time.Now().Truncate(time.Second).After(c.LastTransitionTime.Time) //nolint:forbidigo // the operator's
+	})
 	// Lifted once is not lifted for ever.
 	spent()
 	second := memory()
@@ -381,4 +384,67 @@ func callsAbout(user string) int {
 		}
 	}
 	return n
+}
+
+// Nobody lifts a revocation of what is theirs, however it names them.
+func TestI5OwnGrantAndOwnSeat(t *testing.T) {
+	t.Parallel()
+	user, kubernetesUser := person("eve")
+	r := role(t, nil)
+	g := granted(t, user, r, nil)
+	account.AddGroup("prod-"+user, user)
+	stranger := role(t, func(r *v1alpha1.AccessRole) {
+		r.Spec.AWS.Groups = []v1alpha1.IAMGroupName{v1alpha1.IAMGroupName("prod-" + user)}
+	})
+	for name, change := range map[string]func(*v1alpha1.AccessRevocationSpec){
+		"grant": func(s *v1alpha1.AccessRevocationSpec) {
+			s.Grant = &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: g.Name, SpecDigest: g.Status.SpecDigest}
+		},
+		"seat": func(s *v1alpha1.AccessRevocationSpec) {
+			s.Membership = &v1alpha1.MembershipReference{Group: stranger.Spec.AWS.Groups[0], IAMUser: user}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := revoke(t, change)
+			inForce(t, v)
+			lift(t, v, kubernetesUser)
+			judged(t, v, v1alpha1.ReasonOwnRevocation)
+			lift(t, v, "frank@hera.example")
+			eventually(t, v, "the state Lifted", func() bool { return ready(v) == v1alpha1.ReasonLifted })
+		})
+	}
+}
+
+// A lift that counted counts when the object is deleted as well, whatever has become of the guard.
+func TestI10LiftedIsLifted(t *testing.T) {
+	user, _ := person("alice")
+	r := role(t, nil)
+	v := revoke(t, ofPerson(user))
+	inForce(t, v)
+	lift(t, v, "frank@hera.example")
+	eventually(t, v, "the state Lifted", func() bool { return ready(v) == v1alpha1.ReasonLifted })
+	live := granted(t, user, r, nil)
+	guard.Store(&access.Guard{Since: time.Unix(0, 0), Broken: "a policy is gone", Gaps: []access.Gap{{From: time.Unix(0, 0)}}})
+	defer func() {
+		guard.Store(nil)
+		changed(t.Context())
+	}()
+	remove(t, v)
+	gone(t, v)
+	nudge(t, live)
+	calm(t, live)
+	if stateOf(live) != v1alpha1.StateGranted {
+		t.Errorf("the person's grant is %s", stateOf(live))
+	}
+}
+
+// A name that Kubernetes takes for a grant makes a name that it takes for a revocation.
+func TestI5MemoryOfAnAwkwardName(t *testing.T) {
+	t.Parallel()
+	user, _ := person("alice")
+	r := role(t, nil)
+	g := granted(t, user, r, func(g *v1alpha1.ProdAccessGrant) { g.Name = strings.Repeat("a", 39) + ".b" })
+	remove(t, binding(t, g, ""))
+	eventually(t, g, "the end", func() bool { return access.Terminal(stateOf(g)) })
+	nothing(t, g, r)
 }

@@ -113,7 +113,7 @@ func (r *RoleReader) Touched(ctx context.Context, clusterRole client.Object) []s
 
 // inspect says what a role comes to, and what is wrong with it as far as the cluster can tell.
 func (r *RoleReader) inspect(ctx context.Context, obj *v1alpha1.AccessRole) (*access.Role, access.Obstacle, error) {
-	role := &access.Role{Name: obj.Name, Spec: obj.Spec}
+	role := &access.Role{Name: obj.Name, Created: obj.CreationTimestamp.Time, Spec: obj.Spec}
 	var why access.Obstacle
 	if _, err := access.TicketPattern(&obj.Spec); err != nil {
 		why = access.Obstacle{Reason: v1alpha1.ReasonInvalidTicketPattern, Message: "spec.change.ticketPattern is not a regular expression: " + err.Error()}
@@ -268,7 +268,7 @@ func (r *RoleReconciler) write(ctx context.Context, obj, stored *v1alpha1.Access
 	for i := range told {
 		told[i].Time, told[i].AppliedBy = r.clock.Now(), r.self
 	}
-	if err := r.trail.Append(ctx, told...); err != nil {
+	if err := appendTo(ctx, r.trail, told...); err != nil {
 		return fmt.Errorf("the audit trail cannot be written: %w", err)
 	}
 	before := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady)
@@ -312,6 +312,9 @@ func roleChanges(before, after *v1alpha1.AccessRole) []audit.Entry {
 		add(audit.EventRoleChanged, "", fmt.Sprintf("the AccessRole was edited: it demands %d approvals (attesters: %v), a window of at most %s that begins within %s, "+
 			"incident %s, tickets like %q, staging evidence %s", s.Approval.Required, s.Approval.Attesters, s.MaxDuration.Duration, s.MaxLeadTime.Duration,
 			s.Incident, s.Change.TicketPattern, s.Change.StagingEvidence))
+	}
+	if before.Status.MeaningDigest == "" {
+		add(audit.EventRoleChanged, "", "the AccessRole is new")
 	}
 	if was, is := before.Status.MeaningDigest, after.Status.MeaningDigest; was != "" && was != is {
 		add(audit.EventRoleChanged, "", fmt.Sprintf("the role gives something else than before (rules %s): approvals of pending grants are void, and live grants "+

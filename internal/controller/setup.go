@@ -86,8 +86,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock, proo
 	if err := grants.SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the grant controller: %w", err)
 	}
-	roleReconciler.wakeGrant = func(name string) { grants.wake.wake(name, priorityRemoval) }
+	wakeGrant := func(name string) { grants.wake.wake(name, priorityRemoval) }
+	roleReconciler.wakeGrant = wakeGrant
 	revocations := NewRevocationReconciler(mgr.GetClient(), clock, rec, memberships, proof)
+	revocations.wakeGrant = wakeGrant
 	if err := revocations.SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the revocation controller: %w", err)
 	}

@@ -26,6 +26,13 @@ type Trail interface {
 	Broken() string
 }
 
+// appendTo writes entries, within the time that a call may take.
+func appendTo(ctx context.Context, t Trail, entries ...audit.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	return t.Append(ctx, entries...)
+}
+
 // Guard tells whether the admission policies can be relied on.
 type Guard interface{ State() access.Guard }
 

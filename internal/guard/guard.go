@@ -83,7 +83,7 @@ type Options struct {
 	OnChange func(access.Guard)
 	// Audit is called when the guard is found broken, with the reason, and when it is whole again, with "". What was found
 	// out afterwards is told as both.
-	Audit func(ctx context.Context, broken string)
+	Audit func(ctx context.Context, broken string) error
 }
 
 // Guard watches over the policies while it leads. State is safe for concurrent use.
@@ -387,10 +387,15 @@ func (g *Guard) tell(ctx context.Context, broken string) {
 	if g.told == (broken != "") {
 		return
 	}
-	g.told = broken != ""
 	if g.options.Audit != nil {
-		g.options.Audit(ctx, broken)
+		// What could not be told is told at the next look.
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		if g.options.Audit(ctx, broken) != nil {
+			return
+		}
 	}
+	g.told = broken != ""
 }
 
 // save brings the record up to date. What fails is tried again at the next look: the guard is no worse for it.

@@ -44,7 +44,8 @@ func DefaultProbes() []Probe {
 			Digest:   "sha256:" + strings.Repeat("0", 64),
 			Decision: v1alpha1.DecisionApprove, Approver: forged,
 		}}},
-		// Its window is over, and there is no such role.
+		// Its window is over, and there is no such role. Without any AccessRole prod-access-grants refuses it as well, and
+		// nothing is proven; nothing can be granted then either.
 		{Policy: "prod-access-attesters", Forged: forged, Object: &v1alpha1.ProdAccessGrant{ObjectMeta: meta, Spec: v1alpha1.ProdAccessGrantSpec{
 			Subject: v1alpha1.Subject{IAMUser: probeName}, Role: probeName, Reason: reason, RequestedBy: forged,
 			ExpiresAt: metav1.NewTime(time.Unix(0, 0)),

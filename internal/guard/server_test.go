@@ -202,10 +202,11 @@ type trail struct {
 	lines []string
 }
 
-func (a *trail) add(_ context.Context, broken string) {
+func (a *trail) add(_ context.Context, broken string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lines = append(a.lines, broken)
+	return nil
 }
 
 func (a *trail) read() []string {
@@ -256,6 +257,15 @@ func TestI10ApprovalsMadeWhileTheGuardWasOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, admin, admission.Files)
+	// Without any role the policy on grants refuses them all, and nobody can see what another does.
+	role := &v1alpha1.AccessRole{ObjectMeta: metav1.ObjectMeta{Name: "infra-member"}, Spec: v1alpha1.AccessRoleSpec{
+		MaxDuration: metav1.Duration{Duration: time.Hour},
+		Kubernetes:  &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeCluster, ClusterRole: "prod-access-infra-member", Access: v1alpha1.AccessReadWrite},
+	}}
+	if err := admin.Create(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+
 	// By hand: each policy that is probed refuses, does not without its binding, and refuses again.
 	for _, p := range DefaultProbes() {
 		t.Run(p.Policy, func(t *testing.T) { tryProbe(t, admin, p) })

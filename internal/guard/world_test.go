@@ -99,11 +99,12 @@ func newWorld(t *testing.T, current, previous fs.FS) *world {
 	w.options = Options{
 		Client: w, Now: func() time.Time { return w.now }, Namespace: namespace, Username: operator,
 		Probes: []Probe{{Policy: "asked", Forged: forged, Object: DefaultProbes()[0].Object}},
-		Audit: func(_ context.Context, broken string) {
+		Audit: func(_ context.Context, broken string) error {
 			if broken == "" {
 				broken = "whole"
 			}
 			w.audit = append(w.audit, broken)
+			return nil
 		},
 		OnChange: func(access.Guard) { w.changes++ },
 	}

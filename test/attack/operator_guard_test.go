@@ -15,6 +15,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -50,16 +51,19 @@ func prepareOutages(t *testing.T, w *world) []outage {
 		return outage{policy: policy, refused: refused, due: due, live: w.play(t).live(), forge: forge}
 	}
 	asked, live := func() *v1alpha1.ProdAccessGrant { return w.play(t).ask() }, func() *v1alpha1.ProdAccessGrant { return w.play(t).live() }
-	inTheWay := w.play(t)
-	conflicted := inTheWay.ask(ofRole(inTheWay.role().Name))
-	inTheWay.approve(frank, conflicted)
+	once := func() *v1alpha1.ProdAccessGrant {
+		p := w.play(t)
+		g := p.ask(ofRole(p.shared))
+		p.approve(frank, g)
+		return g
+	}
 	held := labelled(clusterBinding("attempt", "view", user(manager)), v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue)
 	anchor, finalized := live(), live()
 	return []outage{
 		made("approvals", row{who: manager, do: create(approval(frank))}, forgedApprovals(asked())),
 		made("attesters", row{who: manager, do: create(grant(func(s *v1alpha1.ProdAccessGrantSpec) { s.RequestedBy = v1alpha1.Username(rita.user) }))}, forgedRequests),
 		made("revocations", row{who: manager, do: create(revocation(sam))}, forgedLifts(w.play(t), w.play(t))),
-		made("bindings", row{who: manager, do: create(held)}, editedBindings([4]*v1alpha1.ProdAccessGrant{live(), live(), live(), live()}, conflicted)),
+		made("bindings", row{who: manager, do: create(held)}, editedBindings([4]*v1alpha1.ProdAccessGrant{live(), live(), live(), live()}, once(), once())),
 		made("finalizers", row{who: manager, do: edit(anchor, operation("replace", "/metadata/finalizers", []string{}))}, looseObjects(live(), finalized)),
 		made("status", row{who: manager, do: patchStatus(anchor, `{"status":{"specDigest":"forged"}}`)}, forgedStatus(asked(), asked(), live())),
 	}
@@ -83,6 +87,7 @@ func (o *outage) perform(t *testing.T, w *world) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	o.intact(p, metav1.ConditionTrue, "as released") // after an outage that ended in failure as well
 	restore := o.cut(p)
 	o.intact(p, metav1.ConditionFalse, "prod-access-"+o.policy)
 
@@ -91,7 +96,6 @@ func (o *outage) perform(t *testing.T, w *world) {
 	p.changes(o.due.Spec.Role, func(s *v1alpha1.AccessRoleSpec) { s.MaxDuration.Duration = time.Hour })
 	w.tells(t, o.due, told{v1alpha1.StateBlocked, v1alpha1.ConditionActive, v1alpha1.StateBlocked, "nothing new is granted until the admission guard is whole"})
 	p.deletes(rita, o.live)
-	p.gone(o.live)
 	w.nothing(t, o.live.Spec.Subject.IAMUser)
 	w.never(t, o.due.Spec.Subject.IAMUser)
 
@@ -99,6 +103,7 @@ func (o *outage) perform(t *testing.T, w *world) {
 	o.intact(p, metav1.ConditionTrue, "as released")
 	w.granted(t, o.due)
 	after(w.play(t))
+	p.gone(o.live)
 	o.recorded(p)
 }
 
@@ -202,7 +207,7 @@ func forgedApprovals(open *v1alpha1.ProdAccessGrant) func(*play) func(*play) {
 // forgedRequests are in Rita's name, by the person whom the access is for; one brings its reviews along.
 func forgedRequests(p *play) func(*play) {
 	forger := person{user: username(p.subject)}
-	asked, reviewed := p.request(), p.request(ofRole(p.role().Name), func(s *v1alpha1.ProdAccessGrantSpec) {
+	asked, reviewed := p.request(), p.request(ofRole(p.shared), func(s *v1alpha1.ProdAccessGrantSpec) {
 		s.ReviewedBy = []v1alpha1.Username{v1alpha1.Username(frank.user), v1alpha1.Username(gina.user)}
 	})
 	for _, g := range []*v1alpha1.ProdAccessGrant{asked, reviewed} {
@@ -217,7 +222,7 @@ func forgedRequests(p *play) func(*play) {
 		}
 		p.never(p.T, asked.Spec.Subject.IAMUser)
 		p.live()
-		p.granted(p.T, p.reviewed())
+		p.granted(p.T, p.play(p.T).reviewed())
 	}
 }
 
@@ -251,7 +256,7 @@ func (p *play) about(other *play) *play { return &play{T: p.T, world: p.world, s
 
 // editedBindings are those of live grants, changed by the cluster's administrator: each is put right, or ends. What was
 // there before a grant wanted its name is never taken over.
-func editedBindings(live [4]*v1alpha1.ProdAccessGrant, conflicted *v1alpha1.ProdAccessGrant) func(*play) func(*play) {
+func editedBindings(live [4]*v1alpha1.ProdAccessGrant, conflicted, claimed *v1alpha1.ProdAccessGrant) func(*play) func(*play) {
 	return func(p *play) func(*play) {
 		of := func(g *v1alpha1.ProdAccessGrant) *rbacv1.ClusterRoleBinding {
 			b := &rbacv1.ClusterRoleBinding{}
@@ -275,7 +280,8 @@ func editedBindings(live [4]*v1alpha1.ProdAccessGrant, conflicted *v1alpha1.Prod
 			}
 			p.eventually(fmt.Sprintf("the edited binding %d is put right", i), func(context.Context) (bool, error) {
 				b := of(live[i])
-				return b.UID == before.UID && fmt.Sprint(b.Subjects, b.Labels, b.OwnerReferences) == fmt.Sprint(before.Subjects, before.Labels, before.OwnerReferences), nil
+				return b.UID == before.UID && equality.Semantic.DeepEqual(b.Subjects, before.Subjects) && equality.Semantic.DeepEqual(b.Labels, before.Labels) &&
+					equality.Semantic.DeepEqual(b.OwnerReferences, before.OwnerReferences), nil
 			})
 		}
 		other := of(live[3])
@@ -287,24 +293,31 @@ func editedBindings(live [4]*v1alpha1.ProdAccessGrant, conflicted *v1alpha1.Prod
 		p.nothing(p.T, live[3].Spec.Subject.IAMUser)
 		p.nothing(p.T, p.subject)
 
+		// One is as anybody would make it, the other claims to be the operator's.
 		foreign := clusterBinding(access.BindingName(conflicted), "prod-access-infra-manager", mallory)
-		foreign.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}
-		owner := ownedBy(conflicted)
-		owner.Controller = new(true)
-		foreign.OwnerReferences = []metav1.OwnerReference{owner}
 		p.does(root, foreign)
+		claiming := clusterBinding(access.BindingName(claimed), "prod-access-infra-manager", mallory)
+		claiming.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}
+		owner := ownedBy(claimed)
+		owner.Controller = new(true)
+		claiming.OwnerReferences = []metav1.OwnerReference{owner}
+		p.does(root, claiming)
+		thief := p.subject
 		return func(p *play) {
 			for _, g := range live[:3] {
 				p.granted(p.T, g)
 			}
-			p.approve(gina, conflicted)
-			p.tells(p.T, conflicted, told{v1alpha1.StateBlocked, v1alpha1.ConditionBindingsSynced, v1alpha1.ReasonConflict, "it is not taken over"})
-			p.never(p.T, conflicted.Spec.Subject.IAMUser)
-			have := of(conflicted)
-			if have.UID != foreign.UID || fmt.Sprint(have.Subjects, have.RoleRef) != fmt.Sprint(foreign.Subjects, foreign.RoleRef) {
+			for _, g := range []*v1alpha1.ProdAccessGrant{conflicted, claimed} {
+				p.approve(gina, g)
+				p.tells(p.T, g, told{v1alpha1.StateBlocked, v1alpha1.ConditionBindingsSynced, v1alpha1.ReasonConflict, "it is not taken over"})
+				p.never(p.T, g.Spec.Subject.IAMUser)
+			}
+			if have := of(conflicted); have.UID != foreign.UID || have.ResourceVersion != foreign.ResourceVersion {
 				p.Errorf("what was in the way was changed: %+v", have)
 			}
 			p.deletes(root, foreign)
+			// What claims to be the operator's is taken away as such.
+			p.nothing(p.T, thief)
 		}
 	}
 }
@@ -377,12 +390,17 @@ func forgedStatus(approved, active, ended *v1alpha1.ProdAccessGrant) func(*play)
 			condition(s, v1alpha1.ConditionActive, metav1.ConditionFalse, v1alpha1.StateRevoked)
 		})
 		return func(p *play) {
-			p.tells(p.T, approved, pending("0 of 2 approvals"))
-			p.never(p.T, approved.Spec.Subject.IAMUser)
-			p.never(p.T, active.Spec.Subject.IAMUser)
-			p.deletes(rita, ended)
-			p.gone(ended)
-			p.nothing(p.T, ended.Spec.Subject.IAMUser)
+			p.Run("approvals that nobody gave", func(t *testing.T) {
+				p.tells(t, approved, pending("0 of 2 approvals"))
+				p.never(t, approved.Spec.Subject.IAMUser)
+			})
+			p.Run("access that nobody approved", func(t *testing.T) { p.never(t, active.Spec.Subject.IAMUser) })
+			p.Run("an end that did not come", func(t *testing.T) {
+				if err := as(t, rita).Delete(t.Context(), ended); err != nil {
+					t.Fatal(err)
+				}
+				p.nothing(t, ended.Spec.Subject.IAMUser)
+			})
 		}
 	}
 }

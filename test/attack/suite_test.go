@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -49,6 +50,10 @@ func run(m *testing.M) (code int) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	// Rows wait more than they work. The command line still has the last word.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	return m.Run()
 }
