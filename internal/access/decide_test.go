@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
@@ -685,6 +686,21 @@ func TestI1SuspendedComesBackNarrower(t *testing.T) {
 	want{state: v1alpha1.StateGranting, effect: access.EffectSync}.check(t, d)
 	if i := intentions(d); i != "binding: prod-two" || !d.Record {
 		t.Errorf("calls for %s, record %v", i, d.Record)
+	}
+}
+
+// What somebody took away does not come back with a suspension, and while it is held it does not either.
+func TestI5MissedAndSuspended(t *testing.T) {
+	for _, reason := range []string{v1alpha1.ReasonRemovedByOthers, v1alpha1.ReasonRemovalHeld, v1alpha1.ReasonSynced} {
+		s := newScene(t)
+		granted(s)
+		meta.SetStatusCondition(&s.Grant.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionBindingsSynced, Status: metav1.ConditionFalse, Reason: reason})
+		s.Role.Forbidden = "a rule"
+		if d := s.decide(); reason == v1alpha1.ReasonSynced {
+			want{state: v1alpha1.StateSuspended}.check(t, d)
+		} else {
+			want{state: v1alpha1.StateRevoking, cause: v1alpha1.ReasonRemovedByOthers, message: "somebody took a part of it away"}.check(t, d)
+		}
 	}
 }
 

@@ -394,6 +394,33 @@ func TestAppendGivesUpWaitingWithItsContext(t *testing.T) {
 	}
 }
 
+// A sink that hangs holds nobody beyond their time, not even whoever happened to write, and is told as broken.
+func TestASinkThatHangs(t *testing.T) {
+	busy, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	trail := fileTrail(filepath.Join(t.TempDir(), "audit.log"), 0, 0, nil, func(f *fault) {
+		f.sync = func() error { once.Do(func() { close(busy); <-release }); return nil }
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() { gone <- trail.Append(ctx, entry("hangs")) }()
+	<-busy
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("the one who writes got %v", err)
+	}
+	if trail.Broken() == "" {
+		t.Error("it is not said to be broken")
+	}
+	close(release)
+	if err := trail.Append(t.Context(), entry("again")); err != nil {
+		t.Fatal(err)
+	}
+	if why := trail.Broken(); why != "" {
+		t.Errorf("it works again, and is said to be broken: %s", why)
+	}
+}
+
 func TestOpenIsTriedAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	anchor := &memory{fail: errors.New("the API server is away")}

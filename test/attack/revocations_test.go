@@ -88,6 +88,8 @@ func revocationRows(_ *testing.T, s *scene) []row {
 			want: no(p.user + " may not lift a revocation"), twin: twin{who: person{p.user, sam.groups}}})
 	}
 	return append(rows,
+		row{name: "deleting a lifted revocation before the operator knows of it", who: sam, do: remove(s.unseen),
+			want: no("deleted only after it was lifted"), twin: twin{do: remove(s.lifted)}},
 		row{name: "deleting all revocations", who: sam, do: removeAll(&v1alpha1.AccessRevocation{}, marked),
 			want: no("deleted only after it was lifted"), twin: twin{who: theOperator}},
 		row{name: "putting a lift in place of a revocation", who: manager, do: update(whole), want: no("max@hera.example may not lift a revocation"),

@@ -25,8 +25,8 @@ type scene struct {
 	held, ending *v1alpha1.ProdAccessGrant
 	// approval is Bob's, of held.
 	approval *v1alpha1.AccessApproval
-	// revoked ends access of Mallory, and holds the finalizer; lifted did.
-	revoked, lifted *v1alpha1.AccessRevocation
+	// revoked ends access of Mallory, and holds the finalizer; lifted did, and unseen did before the operator knew of it.
+	revoked, lifted, unseen *v1alpha1.AccessRevocation
 	// binding is the operator's, for held; standing is the administrator's, of a ready ClusterRole to two groups.
 	binding  *rbacv1.ClusterRoleBinding
 	standing *rbacv1.ClusterRoleBinding
@@ -67,14 +67,18 @@ func setUp(t *testing.T) *scene {
 	s.approval.Name, s.approval.Spec.Target.UID = "held-bob", string(s.held.UID)
 	store(bob, s.approval)
 
-	s.revoked, s.lifted = revocation(sam), revocation(sam)
-	s.revoked.Name, s.lifted.Name = "revoked", "lifted"
+	s.revoked, s.lifted, s.unseen = revocation(sam), revocation(sam), revocation(sam)
+	s.revoked.Name, s.lifted.Name, s.unseen.Name = "revoked", "lifted", "unseen"
 	s.revoked.Finalizers = []string{v1alpha1.Finalizer, "attack.example/other"}
-	store(sam, s.revoked)
-	store(sam, s.lifted)
-	s.lifted.Spec.Lift = &v1alpha1.Lift{By: v1alpha1.Username(sam.user), Reason: "it was somebody else"}
-	if err := as(t, sam).Update(t.Context(), s.lifted); err != nil {
-		t.Fatal(err)
+	s.lifted.Finalizers = []string{v1alpha1.Finalizer}
+	for _, r := range []*v1alpha1.AccessRevocation{s.revoked, s.lifted, s.unseen} {
+		store(sam, r)
+	}
+	for _, r := range []*v1alpha1.AccessRevocation{s.lifted, s.unseen} {
+		r.Spec.Lift = &v1alpha1.Lift{By: v1alpha1.Username(sam.user), Reason: "it was somebody else"}
+		if err := as(t, sam).Update(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	s.binding = clusterBinding("prod-access-held-0123456789", "prod-access-infra-member", user(alice))
