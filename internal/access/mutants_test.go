@@ -242,6 +242,7 @@ func TestForbiddenPartIsPrinted(t *testing.T) {
 	for printed, rule := range map[string]rbacv1.PolicyRule{
 		"[impersonate-on:a ":         {APIGroups: []string{""}, Resources: []string{"users"}, Verbs: many("impersonate-on:a")},
 		"[nodes/proxy ":              {APIGroups: []string{""}, Resources: many("nodes/proxy"), Verbs: []string{"get"}},
+		"[access.hera.dev a ":        {APIGroups: many("access.hera.dev"), Resources: []string{"accessroles"}, Verbs: []string{"update"}},
 		"[bind a ":                   {APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: many("bind")},
 		"[escalate a ":               {APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: many("escalate")},
 		"nonResourceURLs [/metrics]": {NonResourceURLs: []string{"/metrics"}, Verbs: []string{"*"}},
@@ -250,4 +251,19 @@ func TestForbiddenPartIsPrinted(t *testing.T) {
 			t.Errorf("%s\nwant it to print %s", got, printed)
 		}
 	}
+}
+
+// What goes while it is being taken back went by our own doing.
+func TestTakenAwayWhileTakingBack(t *testing.T) {
+	twin, s := newScene(t), newScene(t)
+	granting(twin)
+	twin.TakenAway = "the ClusterRoleBinding x"
+	want{state: v1alpha1.StateRevoking, cause: v1alpha1.ReasonRemovedByOthers}.check(t, twin.decide())
+
+	granting(s)
+	s.Person.MFA = false
+	s.store()
+	s.must(v1alpha1.StateBlocked)
+	s.TakenAway = "the ClusterRoleBinding x"
+	want{state: v1alpha1.StateBlocked, effect: access.EffectRemove}.check(t, s.decide())
 }
