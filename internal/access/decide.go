@@ -225,8 +225,11 @@ func (c *decider) grantedMessage(d *Decision) string {
 	}
 	if k := d.Kubernetes; len(k.Bindings) > 0 && k.Bindings[0].Intended {
 		where := "the cluster"
-		if k.Bindings[0].Namespace != "" {
+		switch ns := k.Bindings[0].Namespace; {
+		case len(k.Bindings) > 1:
 			where = fmt.Sprintf("%d namespaces", len(k.Bindings))
+		case ns != "":
+			where = "the namespace " + ns
 		}
 		what = append(what, fmt.Sprintf("ClusterRole %s in %s as %s", k.ClusterRole, where, k.User))
 	}
