@@ -79,7 +79,7 @@ func TestNarrowedTwiceIsRecorded(t *testing.T) {
 	s := newScene(t)
 	granted(s)
 	groups := s.Role.Spec.AWS.Groups
-	for left := len(groups) - 1; left >= 0; left-- {
+	for left := range slices.Backward(groups) {
 		s.Role.Spec.AWS.Groups = groups[:left]
 		if d := s.store(); !d.Record {
 			t.Errorf("with %d groups left it is not to be recorded", left)

@@ -42,11 +42,12 @@ func TestMutants(t *testing.T) {
 		{accessRole, roleManifest, TestAccessRole}, {prodAccessGrant, grantManifest, TestProdAccessGrant},
 		{accessApproval, approvalManifest, TestAccessApproval}, {accessRevocation, personManifest, TestAccessRevocation},
 	}
-	// Those of more than one kind, or for another kind of mistake.
+	// Those of more than one kind, or for another kind of mistake. None by kubectl, which reads the published schema first:
+	// that lags behind a CRD that changes every second.
 	others := map[string]func(*testing.T){
 		"TestImmutableSpecs": TestImmutableSpecs, "TestImmutableRevocations": TestImmutableRevocations, "TestLiftOnceUnlessItDidNotCount": TestLiftOnceUnlessItDidNotCount,
 		"TestMutableRole": TestMutableRole, "TestDefaults": TestDefaults, "TestStatusIsSeparate": TestStatusIsSeparate,
-		"TestStatusHoldsWhatTheOperatorWrites": TestStatusHoldsWhatTheOperatorWrites, "TestDocsExamplesAreAccepted": TestDocsExamplesAreAccepted,
+		"TestStatusHoldsWhatTheOperatorWrites": TestStatusHoldsWhatTheOperatorWrites, "TestStatusNamesNobodyInvisibly": TestStatusNamesNobodyInvisibly,
 	}
 	rest := func(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(others)) {

@@ -475,6 +475,7 @@ func (p *play) role() *v1alpha1.AccessRole {
 	return p.roleNamed("attack-" + p.next())
 }
 
+// roleNamed makes one of a given name.
 func (p *play) roleNamed(name string) *v1alpha1.AccessRole {
 	p.Helper()
 	r := &v1alpha1.AccessRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AccessRoleSpec{
