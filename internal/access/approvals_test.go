@@ -53,7 +53,7 @@ func TestApprovalCountsOnlyIf(t *testing.T) {
 func TestI7OwnApproval(t *testing.T) {
 	names := map[string]string{
 		"IAM name": "alice", "IAM name in capitals": "ALICE", "Kubernetes name": "alice@hera.example", "in capitals": "Alice@Hera.Example",
-		"another name of the tag": "al", "ARN": account + "alice", "ARN with a path": account + "team/Alice",
+		"another name of the tag": "al", "ARN": account + "alice", "ARN with a path": account + "team/Alice", "ARN in capitals": strings.ToUpper(account + "alice"),
 		"requester": "dana@hera.example", "requester in capitals": "DANA@hera.example",
 	}
 	for what, name := range names {

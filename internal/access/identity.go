@@ -67,7 +67,7 @@ func sameName(a, b string) bool { return strings.EqualFold(a, b) }
 func samePerson(a, b string) bool { return sameName(withoutARN(a), withoutARN(b)) }
 
 func withoutARN(name string) string {
-	if strings.HasPrefix(name, "arn:") && strings.Contains(name, ":user/") {
+	if lower := strings.ToLower(name); strings.HasPrefix(lower, "arn:") && strings.Contains(lower, ":user/") {
 		return name[strings.LastIndexByte(name, '/')+1:]
 	}
 	return name

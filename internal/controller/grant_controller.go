@@ -197,6 +197,9 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			r.alarms.stop(e.Object.GetUID())
 			r.released.Delete(e.Object.GetUID())
+			if g, ok := e.Object.(*v1alpha1.ProdAccessGrant); ok && access.MayExist(g) {
+				r.orphaned(g)
+			}
 		},
 	}
 }

@@ -9,10 +9,14 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/rbac"
+	"github.com/hera-platform/prod-access-operator/internal/status"
 )
 
 // missing judges that something is gone which the operator did not take away. A revocation by a person ends the grant; so
@@ -76,5 +80,38 @@ func (p *pass) lookAfterMemberships(ctx context.Context) {
 		if a := p.memberships.Absent(p.g.Status.AWS.UserID, string(m.Name)); a.Confirmed {
 			p.missing(ctx, fmt.Sprintf("the membership in the IAM group %s", m.Name), &p.notes.Memberships)
 		}
+	}
+}
+
+// orphaned takes away the memberships of a grant that is gone although access may exist: somebody took its finalizer off.
+// Its bindings go with it, by their owner.
+func (r *GrantReconciler) orphaned(g *v1alpha1.ProdAccessGrant) {
+	if r.memberships == nil {
+		return
+	}
+	member := membership.Member{UserID: g.Status.AWS.UserID, Name: g.Spec.Subject.IAMUser}
+	r.tasks.begin(g.UID, g.Name, taskOrphaned, r.tasks.removing, func(ctx context.Context) any {
+		defer r.tasks.forget(g.UID)
+		for _, m := range g.Status.AWS.Groups {
+			if !access.Claims(g, string(m.Name)) {
+				continue
+			}
+			if o := r.memberships.Settle(ctx, member, string(m.Name), true); o.Err != nil {
+				r.expelLater(ctx, g, m.Name, o.Err)
+			}
+		}
+		return nil
+	})
+}
+
+// expelLater leaves to a revocation what could not be taken away at once.
+func (r *GrantReconciler) expelLater(ctx context.Context, g *v1alpha1.ProdAccessGrant, group v1alpha1.IAMGroupName, why error) {
+	v := &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{GenerateName: "orphaned-"}, Spec: v1alpha1.AccessRevocationSpec{
+		Membership: &v1alpha1.MembershipReference{Group: group, IAMUser: g.Spec.Subject.IAMUser}, RevokedBy: v1alpha1.Username(r.self),
+		Reason:      status.Bounded(fmt.Sprintf("the grant %s went while it had access: %s", g.Name, why)),
+		Credentials: v1alpha1.CredentialsKeep,
+	}}
+	if err := r.client.Create(context.WithoutCancel(ctx), v, client.FieldOwner(rbac.FieldOwner)); err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "a membership without a grant stays, and is reported as a stranger's", "grant", g.Name)
 	}
 }

@@ -35,6 +35,7 @@ const (
 	taskSettle   = "settle"
 	taskRemove   = "remove"
 	taskVerify   = "verify"
+	taskOrphaned = "orphaned"
 )
 
 // pass is one reconcile of one grant.

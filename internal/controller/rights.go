@@ -34,19 +34,15 @@ const rightsLast = time.Second
 type rights struct {
 	client client.Client
 
-	mu      sync.Mutex
-	answers map[voice]answer
+	mu sync.Mutex
+	// answers is when the API server last said yes.
+	answers map[voice]time.Time
 }
 
 // voice is somebody with the groups that carry their right, on a role.
 type voice struct{ role, user, groups string }
 
-type answer struct {
-	allowed bool
-	at      time.Time
-}
-
-func newRights(c client.Client) *rights { return &rights{client: c, answers: map[voice]answer{}} }
+func newRights(c client.Client) *rights { return &rights{client: c, answers: map[voice]time.Time{}} }
 
 func voiceOf(role, user string, groups []string) voice {
 	return voice{role, user, strings.Join(groups, "\n")}
@@ -88,10 +84,10 @@ func (r *rights) mayApprove(ctx context.Context, g *v1alpha1.ProdAccessGrant, ap
 func (r *rights) ask(ctx context.Context, role, user string, groups []string, now time.Time) (bool, error) {
 	key := voiceOf(role, user, groups)
 	r.mu.Lock()
-	known, ok := r.answers[key]
+	at, ok := r.answers[key]
 	r.mu.Unlock()
-	if ok && now.Sub(known.at) < rightsLast {
-		return known.allowed, nil
+	if ok && now.Sub(at) < rightsLast {
+		return true, nil
 	}
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user, Groups: append([]string{everybody}, groups...),
@@ -105,11 +101,14 @@ func (r *rights) ask(ctx context.Context, role, user string, groups []string, no
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for k, a := range r.answers {
-		if now.Sub(a.at) >= rightsLast {
+	for k, at := range r.answers {
+		if now.Sub(at) >= rightsLast {
 			delete(r.answers, k)
 		}
 	}
-	r.answers[key] = answer{review.Status.Allowed, now}
+	if review.Status.Allowed {
+		// A no is not kept: whoever is given the right at this moment need not approve twice.
+		r.answers[key] = now
+	}
 	return review.Status.Allowed, nil
 }

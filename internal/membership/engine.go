@@ -8,6 +8,7 @@ package membership
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -93,8 +94,15 @@ func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IA
 	return p, nil
 }
 
+// userName is what IAM takes for the name of a user; it refuses to look for any other.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetUser.html
+var userName = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{1,64}$`)
+
 // user reads an IAM user with its tags.
 func (e *Engine) user(ctx context.Context, name string) (*access.Person, error) {
+	if !userName.MatchString(name) {
+		return &access.Person{}, nil
+	}
 	out, err := e.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if aws.IsNotFound(err) {
 		return &access.Person{}, nil

@@ -65,7 +65,7 @@ func prepareOutages(t *testing.T, w *world) []outage {
 		made("revocations", row{who: manager, do: create(revocation(sam))}, forgedLifts(w.play(t), w.play(t))),
 		made("bindings", row{who: manager, do: create(held)}, editedBindings([4]*v1alpha1.ProdAccessGrant{live(), live(), live(), live()}, once(), once())),
 		made("finalizers", row{who: manager, do: edit(anchor, operation("replace", "/metadata/finalizers", []string{}))}, looseObjects(live(), finalized)),
-		made("status", row{who: manager, do: patchStatus(anchor, `{"status":{"specDigest":"forged"}}`)}, forgedStatus(asked(), asked(), live())),
+		made("status", row{who: manager, do: patchStatus(anchor, `{"status":{"specDigest":"forged"}}`)}, forgedStatus(asked())),
 	}
 }
 
@@ -343,9 +343,8 @@ func looseObjects(now, later *v1alpha1.ProdAccessGrant) func(*play) func(*play) 
 	}
 }
 
-// forgedStatus is what the administrator writes into the status of grants: approvals that nobody gave, access that nobody
-// approved, and an end that did not come.
-func forgedStatus(approved, active, ended *v1alpha1.ProdAccessGrant) func(*play) func(*play) {
+// forgedStatus is what the administrator writes into the status of a grant: approvals that nobody gave.
+func forgedStatus(approved *v1alpha1.ProdAccessGrant) func(*play) func(*play) {
 	return func(p *play) func(*play) {
 		now := metav1.NewTime(time.Now().Truncate(time.Second))
 		condition := func(s *v1alpha1.ProdAccessGrantStatus, kind string, status metav1.ConditionStatus, reason string) {
@@ -380,26 +379,10 @@ func forgedStatus(approved, active, ended *v1alpha1.ProdAccessGrant) func(*play)
 			intend(approved)
 			condition(s, v1alpha1.ConditionActive, metav1.ConditionFalse, v1alpha1.StateGranting)
 		})
-		write(active, func(s *v1alpha1.ProdAccessGrantStatus) {
-			intend(active)
-			s.ActivatedAt = &now
-			condition(s, v1alpha1.ConditionActive, metav1.ConditionTrue, v1alpha1.StateGranted)
-		})
-		write(ended, func(s *v1alpha1.ProdAccessGrantStatus) {
-			s.EndedAt, s.AWS, s.Kubernetes = &now, v1alpha1.GrantAWSStatus{}, v1alpha1.GrantKubernetesStatus{}
-			condition(s, v1alpha1.ConditionActive, metav1.ConditionFalse, v1alpha1.StateRevoked)
-		})
 		return func(p *play) {
 			p.Run("approvals that nobody gave", func(t *testing.T) {
 				p.tells(t, approved, pending("0 of 2 approvals"))
 				p.never(t, approved.Spec.Subject.IAMUser)
-			})
-			p.Run("access that nobody approved", func(t *testing.T) { p.never(t, active.Spec.Subject.IAMUser) })
-			p.Run("an end that did not come", func(t *testing.T) {
-				if err := as(t, rita).Delete(t.Context(), ended); err != nil {
-					t.Fatal(err)
-				}
-				p.nothing(t, ended.Spec.Subject.IAMUser)
 			})
 		}
 	}
