@@ -42,7 +42,7 @@ type question struct {
 func (c *decider) ask() question {
 	g := c.Grant
 	q := question{grant: g, role: c.Role, spec: c.spec, who: c.who(), guard: c.Guard, mayApprove: c.MayApprove, revoked: c.revokedPerson,
-		involved: []string{string(g.Spec.RequestedBy), g.Spec.Subject.IAMUser, string(g.Spec.Subject.KubernetesUser)}}
+		involved: append(SubjectNames(g), string(g.Spec.RequestedBy))}
 	if c.Role != nil {
 		q.meaning = c.Role.MeaningDigest()
 		q.digest = ApprovalDigest(string(g.UID), q.spec, q.meaning)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -266,4 +268,81 @@ func TestTakenAwayWhileTakingBack(t *testing.T) {
 	s.must(v1alpha1.StateBlocked)
 	s.TakenAway = "the ClusterRoleBinding x"
 	want{state: v1alpha1.StateBlocked, effect: access.EffectRemove}.check(t, s.decide())
+}
+
+// What is missing from access that exists ends it before a suspension could bring it back; what is missing from access
+// that was suspended is missing by our own doing.
+func TestI5MissedBeforeSuspension(t *testing.T) {
+	for name, test := range map[string]struct {
+		before func(*scene)
+		missed bool
+		want   string
+	}{
+		"granted, missed":       {granted, true, v1alpha1.StateRevoking},
+		"granted, not missed":   {granted, false, v1alpha1.StateSuspended},
+		"suspended, missed":     {suspended, true, v1alpha1.StateSuspended},
+		"suspended, not missed": {suspended, false, v1alpha1.StateSuspended},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			test.before(s)
+			// Of both conditions one may be absent.
+			conditions := &s.Grant.Status.Conditions
+			meta.RemoveStatusCondition(conditions, v1alpha1.ConditionMembershipsSynced)
+			meta.RemoveStatusCondition(conditions, v1alpha1.ConditionBindingsSynced)
+			if test.missed {
+				meta.SetStatusCondition(conditions, metav1.Condition{Type: v1alpha1.ConditionBindingsSynced, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRemovalHeld})
+			}
+			s.Person.MFA = false
+			want{state: test.want}.check(t, s.decide())
+		})
+	}
+}
+
+func TestRevokedNames(t *testing.T) {
+	for want, r := range map[string]v1alpha1.AccessRevocation{
+		"[al alice]": {Spec: v1alpha1.AccessRevocationSpec{Person: "alice"}, Status: v1alpha1.AccessRevocationStatus{Names: []string{"al", "alice"}}},
+		"[alice]":    {Spec: v1alpha1.AccessRevocationSpec{Person: "alice"}},
+		"[mallory]":  {Spec: v1alpha1.AccessRevocationSpec{Membership: &v1alpha1.MembershipReference{Group: "prod-one", IAMUser: "mallory"}}},
+		"[]":         {Spec: v1alpha1.AccessRevocationSpec{Grant: &v1alpha1.GrantReference{Name: "ledger-disk"}}},
+	} {
+		if got := fmt.Sprint(access.RevokedNames(&r)); got != want {
+			t.Errorf("%+v: %s, want %s", r.Spec, got, want)
+		}
+	}
+}
+
+func TestGrantedTellsWhere(t *testing.T) {
+	for where, in := range map[string][]v1alpha1.NamespaceName{"in the cluster as": nil, "in the namespace payments as": {"payments"}, "in 2 namespaces as": {"payments", "ledger"}} {
+		s := newScene(t)
+		if s.Grant.Spec.Namespaces = in; in != nil {
+			s.Role.Spec.Kubernetes.Scope = v1alpha1.ScopeNamespaces
+		}
+		s.approveAnew()
+		granted(s)
+		want{state: v1alpha1.StateGranted, message: where}.check(t, s.decide())
+	}
+}
+
+// What was a name of the subject when access began to be written stays one, whatever the tag says later.
+func TestI7RecordedNames(t *testing.T) {
+	for approver, state := range map[string]string{"al": v1alpha1.StatePendingApproval, "erin": v1alpha1.StateGranting} {
+		s := newScene(t)
+		s.Person.KubernetesUsers = []string{"alice@hera.example", "al"}
+		takenBack(s)
+		s.Person.KubernetesUsers = s.Person.KubernetesUsers[:1]
+		s.Approvals = nil
+		s.approve("bob", approver)
+		want{state: state}.check(t, s.decide())
+	}
+}
+
+// A revocation of one request knows whose it is, so that they do not lift it; it revokes nothing else of theirs.
+func TestI5RevocationOfAnotherRequest(t *testing.T) {
+	s := newScene(t)
+	r := s.revokeRequest()
+	r.Spec.Grant.Name, r.Status.Names = "another", access.SubjectNames(s.Grant)
+	want{state: v1alpha1.StateGranting}.check(t, s.decide())
+	r.Spec.Grant.Name = s.Grant.Name
+	want{state: v1alpha1.StateRevoked}.check(t, s.decide())
 }
