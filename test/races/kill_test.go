@@ -120,7 +120,7 @@ func TestKilledAtRandom(t *testing.T) {
 	remembered := map[string]bool{}
 	for i := range revocations.Items {
 		r := &revocations.Items[i]
-		told(t, events, r, []string{audit.EventRevocation}, nil)
+		told(t, events, r, executed(r), nil)
 		if r.Spec.Grant != nil && r.Spec.RevokedBy == account {
 			remembered[r.Spec.Grant.Name+r.Spec.Grant.SpecDigest] = true
 		}

@@ -221,6 +221,6 @@ func judge(t *testing.T, events map[string]map[string]bool, o outcome) {
 	}
 	told(t, events, g, must, may)
 	if o.revocation != nil {
-		told(t, events, o.revocation, []string{audit.EventRevocation}, nil)
+		told(t, events, o.revocation, executed(o.revocation), nil)
 	}
 }

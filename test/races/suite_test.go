@@ -371,6 +371,14 @@ func told(t *testing.T, events map[string]map[string]bool, o metav1.Object, must
 	}
 }
 
+// executed is what the trail has to say of a revocation that is in force. That a grant is gone it says of the grant.
+func executed(r *v1alpha1.AccessRevocation) []string {
+	if r.Spec.Grant != nil {
+		return []string{audit.EventRevocation}
+	}
+	return []string{audit.EventRevocation, audit.EventExecuted}
+}
+
 // untampered has the trail verified, by the package and by the command, up to the head that is anchored in the cluster.
 // The operator has ended.
 func untampered(t *testing.T) {
