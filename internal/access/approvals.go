@@ -133,6 +133,8 @@ func (q *question) unheard(a *v1alpha1.AccessApproval) string {
 // unworthy says why somebody's word, given at a time, is not heard, "" if it is.
 func (q *question) unworthy(name string, groups []string, at time.Time) string {
 	switch {
+	case name == "":
+		return "it is nobody's" // the API server stores none
 	case reserved(name) != "":
 		return name + " is not a person"
 	case slices.ContainsFunc(q.involved, func(n string) bool { return q.who.Same(n, name) }):

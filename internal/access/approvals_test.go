@@ -31,6 +31,7 @@ func TestApprovalCountsOnlyIf(t *testing.T) {
 		"the same person":     {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "bob" }, "a1: bob has approved already"},
 		"in another case":     {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "BoB" }, "a1: BoB is the same person as bob, who has approved already"},
 		"by the ARN":          {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = account + "team/bob" }, "a1: " + account + "team/bob is the same person as bob, who has approved already"},
+		"nobody":              {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "" }, "a1: it is nobody's"},
 		"a service account":   {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "system:serviceaccount:ci:bot" }, "a1: system:serviceaccount:ci:bot is not a person"},
 		"an EKS name":         {func(_ *scene, a *v1alpha1.AccessApproval) { a.Spec.Approver = "eks:addon-manager" }, "is not a person"},
 		"the role means more": {func(s *scene, _ *v1alpha1.AccessApproval) { s.Role.RulesHash = "sha256:two" }, "a1: its digest is not status.approvalDigest; approve again what the role gives now"},
