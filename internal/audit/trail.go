@@ -5,6 +5,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,6 +54,8 @@ type Trail struct {
 	queue  []*batch
 	head   *Head
 	broken string
+	// stuck says that a caller has given up on the write that is under way.
+	stuck bool
 }
 
 // batch is what one caller wants written.
@@ -85,6 +88,10 @@ func (t *Trail) Append(ctx context.Context, entries ...Entry) error {
 		b.lines = append(b.lines, l)
 	}
 	t.mu.Lock()
+	if t.stuck {
+		t.mu.Unlock()
+		return errStuck // at once: one caller has waited for all
+	}
 	t.queue = append(t.queue, b)
 	t.mu.Unlock()
 
@@ -108,13 +115,16 @@ func (t *Trail) Append(ctx context.Context, entries ...Entry) error {
 	}
 }
 
+// errStuck is the end of a write that others wait for.
+var errStuck = errors.New("a write to the audit trail does not come back: see to the disk, or to whoever reads standard output")
+
 // giveUp leaves a write that does not come back to itself; what it may still write is told once more then.
 func (t *Trail) giveUp(ctx context.Context, b *batch) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queue = slices.DeleteFunc(t.queue, func(q *batch) bool { return q == b })
-	if t.broken == "" {
-		t.broken = "a write does not come back"
+	if len(t.writing) > 0 {
+		t.stuck, t.broken = true, errStuck.Error()
 	}
 	return fmt.Errorf("waiting for the audit trail: %w", ctx.Err())
 }
@@ -133,7 +143,7 @@ func (t *Trail) flush(ctx context.Context) {
 		err = fmt.Errorf("writing the audit trail: %w", err)
 	}
 	t.mu.Lock()
-	t.broken = ""
+	t.broken, t.stuck = "", false
 	if err != nil {
 		t.broken = cut(err.Error())
 	}

@@ -113,6 +113,7 @@ func memoryName(grant, specDigest string) string {
 // release lets the object go, once the trail has everything and the approvals, which are for it alone, are gone.
 func (p *pass) release(ctx context.Context, d *access.Decision) error {
 	d.AWS, d.Kubernetes = p.g.Status.AWS, p.g.Status.Kubernetes
+	p.flush(ctx)
 	after := p.g.DeepCopy()
 	status.Grant(after, d, p.notes, p.now)
 	p.tell(ctx, changes(p.stored, after, p.now))
@@ -126,9 +127,6 @@ func (p *pass) release(ctx context.Context, d *access.Decision) error {
 			}
 		}
 	}
-	if err := p.readApprovals(ctx); err != nil {
-		return err
-	}
 	for i := range p.facts.Approvals {
 		a := &p.facts.Approvals[i]
 		if a.Spec.Target.UID != string(p.g.UID) {
@@ -138,11 +136,13 @@ func (p *pass) release(ctx context.Context, d *access.Decision) error {
 			return fmt.Errorf("deleting the approval %s with its grant: %w", a.Name, err)
 		}
 	}
-	if err := p.setFinalizer(ctx, controllerutil.RemoveFinalizer); err != nil {
-		return err
-	}
+	// Before: the watch may show the end of the object before the answer is here.
 	p.released.Store(p.g.UID, true)
-	return nil
+	err := p.setFinalizer(ctx, controllerutil.RemoveFinalizer)
+	if err != nil {
+		p.released.Delete(p.g.UID)
+	}
+	return err
 }
 
 // tell writes changes to the trail, or keeps them for later.

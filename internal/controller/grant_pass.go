@@ -56,6 +56,8 @@ type pass struct {
 	slow bool
 	// unrevoked says that the API server itself was asked whether anything is revoked.
 	unrevoked bool
+	// heard says that the approvals were read.
+	heard bool
 	// again is how soon to look at what looks removed, zero if nothing does.
 	again time.Duration
 	// missed says that something is gone which the operator did not take away.
@@ -72,6 +74,13 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 		if d.State == v1alpha1.StateGranting && d.Record && !p.unrevoked {
 			// The last look before access is written is at what is stored, not at what a watch has shown.
 			if err := p.readLive(ctx); err != nil {
+				return p.retry(err), nil
+			}
+			continue
+		}
+		if d.Effect == access.EffectRelease && !p.heard {
+			// A no that nobody has looked at yet goes with its target, and is remembered.
+			if err := p.readApprovals(ctx); err != nil {
 				return p.retry(err), nil
 			}
 			continue
@@ -97,26 +106,21 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 }
 
 // prepare collects what decisions depend on. Whatever has to end, or is revoked, needs no role, no approvals and no
-// person: nothing that can fail stands before it but a look at what watches have shown.
+// person: nothing that can fail stands before it.
 func (p *pass) prepare(ctx context.Context) error {
-	if err := p.readRevocations(ctx); err != nil {
-		return err
-	}
+	err := p.readRevocations(ctx)
 	switch {
 	case access.Terminal(access.StateOf(p.g)):
 		p.notice(ctx)
-	case p.g.DeletionTimestamp != nil:
-		// A no that nobody has looked at yet goes with its target.
-		if err := p.readApprovals(ctx); err != nil {
-			return err
-		}
-	case !p.ending() && !p.revoked():
+	case p.ending():
+	case err != nil:
+		return err
+	case !p.revoked():
 		if err := p.gather(ctx); err != nil {
 			return err
 		}
 	}
 	p.lookAfterMemberships(ctx)
-	p.flush(ctx)
 	return nil
 }
 
@@ -209,10 +213,11 @@ func (p *pass) gather(ctx context.Context) error {
 
 func (p *pass) readApprovals(ctx context.Context) error {
 	var approvals v1alpha1.AccessApprovalList
-	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}); err != nil {
+	// The operator writes none, so there is no write of its own to wait for.
+	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}, client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
-	p.facts.Approvals = approvals.Items
+	p.facts.Approvals, p.heard = approvals.Items, true
 	return nil
 }
 
@@ -515,6 +520,7 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 	if d.Effect == access.EffectRelease {
 		return ctrl.Result{}, nil
 	}
+	p.flush(ctx)
 	d.AWS, d.Kubernetes = p.g.Status.AWS, p.g.Status.Kubernetes
 	status.Grant(p.g, d, p.notes, p.now)
 	if err := p.write(ctx); err != nil {
@@ -548,10 +554,11 @@ func (p *pass) write(ctx context.Context) error {
 	if equality.Semantic.DeepEqual(p.stored.Status, p.g.Status) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
-	defer cancel()
 	told := changes(p.stored, p.g, p.now)
 	p.tell(ctx, told)
+	// From here on: a trail that hangs takes time of its own.
+	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
 	err := p.client.Status().Patch(ctx, p.g, client.MergeFromWithOptions(p.stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
 	if err != nil {
 		return err

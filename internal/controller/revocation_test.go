@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -447,4 +449,31 @@ func TestI5MemoryOfAnAwkwardName(t *testing.T) {
 	remove(t, binding(t, g, ""))
 	eventually(t, g, "the end", func() bool { return access.Terminal(stateOf(g)) })
 	nothing(t, g, r)
+}
+
+// A trail that neither works nor fails keeps nobody's access: what has to end ends, and is written later.
+func TestI2HangingTrail(t *testing.T) {
+	user, _ := person("alice")
+	r := role(t, nil)
+	revoked, suspended := granted(t, user, r, nil), granted(t, user, r, nil)
+	trail.Hang(true)
+	defer trail.Hang(false)
+	revoke(t, func(s *v1alpha1.AccessRevocationSpec) {
+		s.Grant = &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: revoked.Name, SpecDigest: revoked.Status.SpecDigest}
+	})
+	reaches(t, revoked, v1alpha1.StateRevoked)
+	var c rbacv1.ClusterRole
+	if err := kube.Get(t.Context(), client.ObjectKey{Name: r.Name}, &c); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, &c, func() { c.Rules[0].Verbs = append(c.Rules[0].Verbs, "impersonate") })
+	reaches(t, suspended, v1alpha1.StateSuspended)
+	eventually(t, suspended, "no access", func() bool { return !access.MayExist(suspended) })
+	nothing(t, suspended, r)
+	trail.Hang(false)
+	remove(t, suspended)
+	gone(t, suspended)
+	if events := trail.Of(suspended.Name); !slices.Contains(events, audit.EventSuspended) || !slices.Contains(events, audit.EventRevoked) {
+		t.Errorf("the trail is %v", events)
+	}
 }

@@ -37,12 +37,19 @@ type Trail struct {
 	mu      sync.Mutex
 	entries []audit.Entry
 	broken  string
+	hangs   bool
 }
 
 // Append implements controller.Trail.
-func (t *Trail) Append(_ context.Context, entries ...audit.Entry) error {
+func (t *Trail) Append(ctx context.Context, entries ...audit.Entry) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.hangs {
+		t.mu.Unlock()
+		<-ctx.Done()
+		t.mu.Lock()
+		return ctx.Err()
+	}
 	if t.broken != "" {
 		return errors.New(t.broken)
 	}
@@ -62,6 +69,13 @@ func (t *Trail) Break(why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.broken = why
+}
+
+// Hang makes every write take as long as its caller lets it, or, with false, go on as before.
+func (t *Trail) Hang(hangs bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hangs = hangs
 }
 
 // Of lists the events that were written down about an object.
