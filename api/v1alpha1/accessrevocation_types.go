@@ -106,7 +106,8 @@ type AccessRevocationStatus struct {
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// names are all names of the revoked person that AWS has shown: whoever uses one of them is this person.
+	// names are the names of the person whose access it is, as far as they are known: of the revoked person all that AWS has
+	// shown, of a grant's subject those that the grant knew. Whoever uses one of them does not lift it.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=160

@@ -40,6 +40,19 @@ func Deadline(g *v1alpha1.ProdAccessGrant) time.Time {
 	return d
 }
 
+// Held says whether something of the grant is gone, and that was too much at once to be taken for a revocation.
+func Held(g *v1alpha1.ProdAccessGrant) bool { return sideReason(g, v1alpha1.ReasonRemovalHeld) != "" }
+
+// sideReason is the first of these reasons that either side of the grant's access is stored with, "" if neither is.
+func sideReason(g *v1alpha1.ProdAccessGrant, reasons ...string) string {
+	for _, side := range []string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced} {
+		if c := meta.FindStatusCondition(g.Status.Conditions, side); c != nil && slices.Contains(reasons, c.Reason) {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
 // MayExist says whether access may exist on the account of the grant, whatever its state says.
 func MayExist(g *v1alpha1.ProdAccessGrant) bool {
 	return mayExist(StateOf(g), &g.Status.AWS, &g.Status.Kubernetes)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
 
@@ -83,7 +81,7 @@ func (c *decider) comeBack(d Decision) Decision {
 }
 
 func (c *decider) suspend(d Decision, o Obstacle, eligible Answer) Decision {
-	if c.prior == v1alpha1.StateGranted && c.missed() {
+	if c.prior == v1alpha1.StateGranted && sideReason(c.Grant, v1alpha1.ReasonRemovedByOthers, v1alpha1.ReasonRemovalHeld) != "" {
 		// What comes back from a suspension is made anew: so would be what somebody took away.
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
 	}
@@ -97,14 +95,6 @@ func (c *decider) suspend(d Decision, o Obstacle, eligible Answer) Decision {
 		d.Effect = EffectRemove
 	}
 	return d
-}
-
-// missed says whether something was found gone that the operator did not take away, and was not judged yet.
-func (c *decider) missed() bool {
-	return slices.ContainsFunc([]string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced}, func(side string) bool {
-		s := meta.FindStatusCondition(c.Grant.Status.Conditions, side)
-		return s != nil && (s.Reason == v1alpha1.ReasonRemovedByOthers || s.Reason == v1alpha1.ReasonRemovalHeld)
-	})
 }
 
 // unname withdraws the intention for everything that the role no longer names, and says whether that was anything.

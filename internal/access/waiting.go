@@ -6,9 +6,6 @@ package access
 import (
 	"cmp"
 	"fmt"
-	"slices"
-
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
@@ -65,12 +62,7 @@ func (c *decider) settle(due Decision) Decision {
 
 // storedObstacle reads what stood in the way of writing when it was last tried, "" if nothing did.
 func (c *decider) storedObstacle() string {
-	for _, kind := range []string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced} {
-		if s := meta.FindStatusCondition(c.Grant.Status.Conditions, kind); s != nil && slices.Contains(obstacles, s.Reason) {
-			return s.Reason
-		}
-	}
-	return ""
+	return sideReason(c.Grant, obstacles...)
 }
 
 var obstacles = []string{

@@ -14,7 +14,9 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -92,6 +94,8 @@ type GrantReconciler struct {
 	people sync.Map
 	// released holds the UIDs of grants that nothing is left to do about.
 	released sync.Map
+	// orphans holds grants that went while they had access, by name, until what they left behind is revoked.
+	orphans sync.Map
 }
 
 // NewGrantReconciler makes a GrantReconciler. The client must see its own writes. memberships is nil with --aws=disabled.
@@ -161,6 +165,20 @@ func (w *waker) wake(name string, priority int) {
 	}
 }
 
+// all puts every object of a kind back.
+func (w *waker) all(ctx context.Context, c client.Reader, list client.ObjectList) {
+	err := c.List(ctx, list, client.UnsafeDisableDeepCopy)
+	if err == nil {
+		err = meta.EachListItem(list, func(o runtime.Object) error {
+			w.wake(o.(client.Object).GetName(), priorityOrdinary) //nolint:forcetypeassert // nothing else is listed
+			return nil
+		})
+	}
+	if err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "looking at everything again")
+	}
+}
+
 func enqueue(q workqueue.TypedRateLimitingInterface[ctrl.Request], name string, priority int) {
 	req := ctrl.Request{NamespacedName: types.NamespacedName{Name: name}}
 	if pq, ok := q.(priorityqueue.PriorityQueue[ctrl.Request]); ok {
@@ -194,11 +212,13 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 			}
 			enqueue(q, e.ObjectNew.GetName(), priority)
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			r.alarms.stop(e.Object.GetUID())
 			r.released.Delete(e.Object.GetUID())
+			r.removals.Forget(e.Object.GetUID())
 			if g, ok := e.Object.(*v1alpha1.ProdAccessGrant); ok && access.MayExist(g) {
-				r.orphaned(g)
+				r.orphans.Store(g.Name, g)
+				enqueue(q, g.Name, priorityRemoval)
 			}
 		},
 	}
@@ -305,6 +325,9 @@ func (r *GrantReconciler) unended(ctx context.Context, of ...client.ListOption) 
 
 // Reconcile implements reconcile.Reconciler.
 func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.expelOrphans(ctx, req.Name); err != nil {
+		return ctrl.Result{}, err
+	}
 	g := &v1alpha1.ProdAccessGrant{}
 	if err := r.client.Get(ctx, req.NamespacedName, g); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)

@@ -5,27 +5,29 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
-	"github.com/hera-platform/prod-access-operator/internal/membership"
 	"github.com/hera-platform/prod-access-operator/internal/rbac"
-	"github.com/hera-platform/prod-access-operator/internal/status"
 )
 
 // missing judges that something is gone which the operator did not take away. A revocation by a person ends the grant; so
 // much at once that it looks like an accident is held. Nothing is given back meanwhile.
 func (p *pass) missing(ctx context.Context, what string, note *access.Obstacle) {
-	p.missed = true
-	_, confirmed := p.g.Annotations[v1alpha1.ConfirmRemovalAnnotation]
-	v := p.removals.Judge(p.g.UID, p.held(), confirmed, p.liveGrants(ctx), p.clock.Now())
-	switch {
+	if p.verdict == nil {
+		_, confirmed := p.g.Annotations[v1alpha1.ConfirmRemovalAnnotation]
+		v := p.removals.Judge(p.g.UID, access.Held(p.stored), confirmed, p.liveGrants(ctx), p.clock.Now())
+		p.verdict = &v
+	}
+	switch v := p.verdict; {
 	case v.TakenAway:
 		if p.facts.TakenAway == "" {
 			p.facts.TakenAway = what
@@ -39,16 +41,6 @@ func (p *pass) missing(ctx context.Context, what string, note *access.Obstacle) 
 		*note = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: what + " is gone; looking whether somebody took it away"}
 		p.again = v.Again
 	}
-}
-
-// held says whether an earlier look, perhaps by an earlier process, held the removal.
-func (p *pass) held() bool {
-	for _, side := range []string{v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced} {
-		if c := meta.FindStatusCondition(p.stored.Status.Conditions, side); c != nil && c.Reason == v1alpha1.ReasonRemovalHeld {
-			return true
-		}
-	}
-	return false
 }
 
 // liveGrants counts the grants that have access.
@@ -83,35 +75,30 @@ func (p *pass) lookAfterMemberships(ctx context.Context) {
 	}
 }
 
-// orphaned takes away the memberships of a grant that is gone although access may exist: somebody took its finalizer off.
-// Its bindings go with it, by their owner.
-func (r *GrantReconciler) orphaned(g *v1alpha1.ProdAccessGrant) {
-	if r.memberships == nil {
-		return
-	}
-	member := membership.Member{UserID: g.Status.AWS.UserID, Name: g.Spec.Subject.IAMUser}
-	r.tasks.begin(g.UID, g.Name, taskOrphaned, r.tasks.removing, func(ctx context.Context) any {
-		defer r.tasks.forget(g.UID)
-		for _, m := range g.Status.AWS.Groups {
-			if !access.Claims(g, string(m.Name)) {
-				continue
-			}
-			if o := r.memberships.Settle(ctx, member, string(m.Name), true); o.Err != nil {
-				r.expelLater(ctx, g, m.Name, o.Err)
-			}
-		}
+// expelOrphans leaves the memberships of a grant that went while it had access, because somebody took its finalizer off, to
+// revocations, which are there until they are carried out. Its bindings go with it, by their owner.
+func (r *GrantReconciler) expelOrphans(ctx context.Context, name string) error {
+	v, ok := r.orphans.Load(name)
+	if !ok {
 		return nil
-	})
-}
-
-// expelLater leaves to a revocation what could not be taken away at once.
-func (r *GrantReconciler) expelLater(ctx context.Context, g *v1alpha1.ProdAccessGrant, group v1alpha1.IAMGroupName, why error) {
-	v := &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{GenerateName: "orphaned-"}, Spec: v1alpha1.AccessRevocationSpec{
-		Membership: &v1alpha1.MembershipReference{Group: group, IAMUser: g.Spec.Subject.IAMUser}, RevokedBy: v1alpha1.Username(r.self),
-		Reason:      status.Bounded(fmt.Sprintf("the grant %s went while it had access: %s", g.Name, why)),
-		Credentials: v1alpha1.CredentialsKeep,
-	}}
-	if err := r.client.Create(context.WithoutCancel(ctx), v, client.FieldOwner(rbac.FieldOwner)); err != nil {
-		logr.FromContextOrDiscard(ctx).Error(err, "a membership without a grant stays, and is reported as a stranger's", "grant", g.Name)
 	}
+	g := v.(*v1alpha1.ProdAccessGrant) //nolint:forcetypeassert // nothing else is stored
+	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
+	defer cancel()
+	for _, m := range g.Status.AWS.Groups {
+		if !access.Claims(g, string(m.Name)) {
+			continue
+		}
+		sum := sha256.Sum256([]byte(string(g.UID) + "\n" + string(m.Name)))
+		revocation := &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{Name: "orphaned-" + hex.EncodeToString(sum[:10])}, Spec: v1alpha1.AccessRevocationSpec{
+			Membership: &v1alpha1.MembershipReference{Group: m.Name, IAMUser: g.Spec.Subject.IAMUser}, RevokedBy: v1alpha1.Username(r.self),
+			Reason:      fmt.Sprintf("the grant %s went while it had access: somebody took its finalizer off", g.Name),
+			Credentials: v1alpha1.CredentialsKeep,
+		}}
+		if err := r.client.Create(ctx, revocation, client.FieldOwner(rbac.FieldOwner)); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("revoking the membership that the grant %s has left behind: %w", g.Name, err)
+		}
+	}
+	r.orphans.Delete(name)
+	return nil
 }

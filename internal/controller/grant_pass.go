@@ -35,7 +35,6 @@ const (
 	taskSettle   = "settle"
 	taskRemove   = "remove"
 	taskVerify   = "verify"
-	taskOrphaned = "orphaned"
 )
 
 // pass is one reconcile of one grant.
@@ -60,8 +59,8 @@ type pass struct {
 	heard bool
 	// again is how soon to look at what looks removed, zero if nothing does.
 	again time.Duration
-	// missed says that something is gone which the operator did not take away.
-	missed bool
+	// verdict is what it is taken for that something is gone which the operator did not take away, nil if nothing is.
+	verdict *access.Verdict
 }
 
 // run decides, carries out, and decides again until nothing is left to do now.
@@ -535,7 +534,7 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 	if d.State != v1alpha1.StateGranting {
 		p.people.Delete(p.g.UID)
 	}
-	if d.State == v1alpha1.StateGranted && !p.missed {
+	if d.State == v1alpha1.StateGranted && p.verdict == nil {
 		p.removals.Forget(p.g.UID)
 	}
 	if len(p.g.Status.Outbox) > 0 {

@@ -37,8 +37,6 @@ const (
 	executingEvery = time.Second
 	// revocationWorkers is how many revocations are looked at side by side; each may wait for AWS.
 	revocationWorkers = 8
-	// keptFor is how long a revocation outlives the window that it is about.
-	keptFor = time.Minute
 )
 
 // RevocationReconciler sees to it that what an AccessRevocation names is gone, and judges lifts. That grants end is the
@@ -81,18 +79,6 @@ func (r *RevocationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// wakeAll looks at every revocation again.
-func (r *RevocationReconciler) wakeAll(ctx context.Context) {
-	var list v1alpha1.AccessRevocationList
-	if err := r.client.List(ctx, &list); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing AccessRevocations")
-		return
-	}
-	for i := range list.Items {
-		r.wake.wake(list.Items[i].Name, priorityOrdinary)
-	}
-}
-
 // Reconcile implements reconcile.Reconciler.
 func (r *RevocationReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	obj := &v1alpha1.AccessRevocation{}
@@ -110,7 +96,8 @@ func (r *RevocationReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err := r.write(ctx, obj, stored, now); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	over := obj.Status.EndsAt != nil && !now.Before(obj.Status.EndsAt.Add(keptFor))
+	ends := access.RevocationEnds(obj)
+	over := !ends.IsZero() && !now.Before(ends)
 	switch {
 	case obj.DeletionTimestamp != nil && (over || !access.InForce(obj)) && len(obj.Status.Outbox) == 0:
 		return ctrl.Result{}, r.release(ctx, obj)
@@ -120,8 +107,8 @@ func (r *RevocationReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if len(obj.Status.Outbox) > 0 {
 		again = sooner(again, access.RetryAfter)
 	}
-	if obj.Status.EndsAt != nil {
-		again = sooner(again, max(time.Second, obj.Status.EndsAt.Add(keptFor).Sub(now)))
+	if !ends.IsZero() {
+		again = sooner(again, max(time.Second, ends.Sub(now)))
 	}
 	return ctrl.Result{RequeueAfter: again}, nil
 }
@@ -173,7 +160,7 @@ func (r *RevocationReconciler) inspect(ctx context.Context, obj *v1alpha1.Access
 		}
 	}
 	if lifted.Yes {
-		status.Revocation(obj, access.Answer{Yes: true, Reason: v1alpha1.ReasonLifted, Message: lifted.Message}, lifted, now)
+		status.Revocation(obj, lifted, lifted, now)
 		return again, nil
 	}
 	done, wait := r.execute(ctx, obj)
@@ -193,40 +180,40 @@ func (r *RevocationReconciler) learnEnd(ctx context.Context, obj *v1alpha1.Acces
 	return nil
 }
 
-// lifted says whether the revocation was lifted by somebody who may. What admission has not proven is no lift.
+// lifted says whether the revocation was lifted by somebody who may.
 func (r *RevocationReconciler) lifted(ctx context.Context, obj *v1alpha1.AccessRevocation, now time.Time) (access.Answer, time.Duration) {
-	lift := obj.Spec.Lift
-	if lift == nil {
+	if judged, ok := access.JudgedLift(obj); ok {
 		r.sawUnlifted(obj.UID, now)
-		return access.Answer{Reason: v1alpha1.ReasonNotLifted, Message: "in force until somebody with the verb lift on accessrevocations lifts it"}, 0
+		return judged, 0
 	}
-	// A lift that counted cannot change any more, whatever else of the object does; one that did not can be replaced.
-	if last := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionLifted); last != nil && (last.Status == metav1.ConditionTrue ||
-		last.ObservedGeneration == obj.Generation && (last.Reason == v1alpha1.ReasonGuardMissing || last.Reason == v1alpha1.ReasonOwnRevocation)) {
-		r.sawUnlifted(obj.UID, now)
-		return access.Answer{Yes: last.Status == metav1.ConditionTrue, Reason: last.Reason, Message: last.Message}, 0
-	}
-	r.mu.Lock()
-	since, ok := r.unlifted[obj.UID]
-	r.mu.Unlock()
-	if !ok {
-		since = obj.CreationTimestamp.Time
-	}
-	if !r.guard.State().WholeSince(since) {
-		return access.Answer{Reason: v1alpha1.ReasonGuardMissing, Message: fmt.Sprintf("%s is said to have lifted it when the admission guard was not known to be whole, "+
-			"so that is not proven: lift it again", lift.By)}, 0
-	}
+	f := access.LiftFacts{Revocation: obj, Guard: r.guard.State(), Unlifted: r.seenUnlifted(obj)}
 	for _, name := range access.RevokedNames(obj) {
-		own, err := r.same(ctx, name, string(lift.By))
+		own, err := r.same(ctx, name, string(obj.Spec.Lift.By))
 		if err != nil {
-			return access.Answer{Reason: v1alpha1.ReasonAWSUnavailable, Message: "whether the person lifted it themselves cannot be told: " + err.Error()}, access.RetryAfter
+			f.Unknown = err.Error()
+			break
 		}
 		if own {
-			return access.Answer{Reason: v1alpha1.ReasonOwnRevocation, Message: fmt.Sprintf("%s is %s, and nobody lifts their own revocation: somebody else has to lift it",
-				lift.By, name)}, 0
+			f.Own = name
+			break
 		}
 	}
-	return access.Answer{Yes: true, Reason: v1alpha1.ReasonLifted, Message: fmt.Sprintf("lifted by %s: %s", lift.By, lift.Reason)}, 0
+	a := access.JudgeLift(f)
+	if a.Reason == v1alpha1.ReasonAWSUnavailable {
+		return a, access.RetryAfter
+	}
+	return a, 0
+}
+
+// seenUnlifted is when this process last saw the revocation without a lift that is still to be judged; if it never did, when
+// it was made.
+func (r *RevocationReconciler) seenUnlifted(obj *v1alpha1.AccessRevocation) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if since, ok := r.unlifted[obj.UID]; ok {
+		return since
+	}
+	return obj.CreationTimestamp.Time
 }
 
 // same says whether two names are one person's. AWS is asked about both, because the directory may be older than they are.
@@ -399,12 +386,13 @@ func (r *RevocationReconciler) write(ctx context.Context, obj, stored *v1alpha1.
 func (r *RevocationReconciler) tell(ctx context.Context, obj, stored *v1alpha1.AccessRevocation, now time.Time) {
 	at := metav1.NewTime(now.Truncate(time.Second))
 	var told []v1alpha1.OutboxEntry
-	if meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady) == nil {
+	was := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady)
+	if was == nil {
 		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventRevocation, At: at, Message: "revoked " + revokedWhat(obj)})
 	}
-	if now, before := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionReady); obj.Spec.Grant == nil &&
-		now.Reason == v1alpha1.ReasonInForce && (before == nil || before.Reason != now.Reason) {
-		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventExecuted, At: at, Message: now.Message})
+	if ready := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady); obj.Spec.Grant == nil &&
+		ready.Reason == v1alpha1.ReasonInForce && (was == nil || was.Reason != ready.Reason) {
+		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventExecuted, At: at, Message: ready.Message})
 	}
 	if !access.InForce(obj) && access.InForce(stored) {
 		told = append(told, v1alpha1.OutboxEntry{Event: audit.EventLifted, At: at, Message: "lifted the revocation of " + revokedWhat(obj)})

@@ -181,18 +181,6 @@ func (r *RoleReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// wakeAll looks at every role again.
-func (r *RoleReconciler) wakeAll(ctx context.Context) {
-	var list v1alpha1.AccessRoleList
-	if err := r.client.List(ctx, &list); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing AccessRoles")
-		return
-	}
-	for i := range list.Items {
-		r.wake.wake(list.Items[i].Name, priorityOrdinary)
-	}
-}
-
 func (r *RoleReconciler) toRoles(ctx context.Context, o client.Object) []ctrl.Request {
 	var reqs []ctrl.Request
 	for _, name := range r.roles.Touched(ctx, o) {

@@ -94,8 +94,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock, proo
 		return nil, fmt.Errorf("setting up the revocation controller: %w", err)
 	}
 	return func(ctx context.Context) {
-		roleReconciler.wakeAll(ctx)
+		roleReconciler.wake.all(ctx, mgr.GetClient(), &v1alpha1.AccessRoleList{})
 		grants.wakeAll(ctx)
-		revocations.wakeAll(ctx)
+		revocations.wake.all(ctx, mgr.GetClient(), &v1alpha1.AccessRevocationList{})
 	}, nil
 }

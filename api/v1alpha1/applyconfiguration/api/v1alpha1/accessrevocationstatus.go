@@ -19,7 +19,8 @@ type AccessRevocationStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation that this status was computed for; -1 until the operator has seen the object.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// names are all names of the revoked person that AWS has shown: whoever uses one of them is this person.
+	// names are the names of the person whose access it is, as far as they are known: of the revoked person all that AWS has
+	// shown, of a grant's subject those that the grant knew. Whoever uses one of them does not lift it.
 	Names []string `json:"names,omitempty"`
 	// endsAt is when the window of the revoked grant ends, and this object with it; absent for a person, a membership, or
 	// a grant that the operator has never seen.
