@@ -155,13 +155,11 @@ func (s *stage) startOperator(ctx context.Context) (err error) {
 	return s.operator.WaitReady(ctx)
 }
 
-// waitForGuard waits until what people create counts. Objects are dated in whole seconds, rounded down, so the second
-// in which the operator saw that admission works does not count yet.
+// waitForGuard waits until what people create counts.
 func (s *stage) waitForGuard(ctx context.Context) error {
-	if _, err := s.cp.Kubectl(ctx, "", "wait", "--for=condition="+v1alpha1.ConditionGuardIntact, "accessroles", "--all", "--timeout="+startTimeout.String()); err != nil {
+	if err := operator.WaitGuarded(ctx, s.cp); err != nil {
 		return fmt.Errorf("%w. %s", err, s.logTail())
 	}
-	pause(ctx, time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
 	return nil
 }
 

@@ -70,18 +70,9 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 	}
 	for range maxRounds {
 		d := access.Decide(p.facts, p.now)
-		if d.State == v1alpha1.StateGranting && d.Record && !p.unrevoked {
-			// The last look before access is written is at what is stored, not at what a watch has shown.
-			if err := p.readLive(ctx); err != nil {
-				return p.retry(err), nil
-			}
-			continue
-		}
-		if d.Effect == access.EffectRelease && !p.heard {
-			// A no that nobody has looked at yet goes with its target, and is remembered.
-			if err := p.readApprovals(ctx); err != nil {
-				return p.retry(err), nil
-			}
+		if more, err := p.lookOnceMore(ctx, &d); err != nil {
+			return p.retry(err), nil
+		} else if more {
 			continue
 		}
 		if err := p.record(ctx, &d); err != nil {
@@ -102,6 +93,19 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 		}
 	}
 	return p.retry(fmt.Errorf("no settled decision after %d rounds", maxRounds)), nil
+}
+
+// lookOnceMore collects what a decision needs to be sure of, and says whether that has to be decided upon.
+func (p *pass) lookOnceMore(ctx context.Context, d *access.Decision) (more bool, err error) {
+	switch {
+	case d.State == v1alpha1.StateGranting && d.Record && !p.unrevoked:
+		// The last look before access is written is at what is stored, not at what a watch has shown.
+		return true, p.readLive(ctx)
+	case d.Effect == access.EffectRelease && !p.heard:
+		// A no that nobody has looked at yet goes with its target, and is remembered.
+		return true, p.readApprovals(ctx)
+	}
+	return false, nil
 }
 
 // prepare collects what decisions depend on. Whatever has to end, or is revoked, needs no role, no approvals and no

@@ -240,7 +240,7 @@ func TestI5MemoryUnderATakenName(t *testing.T) {
 	lift(t, first, "frank@hera.example")
 	eventually(t, first, "a later second than that of the lift", func() bool {
 		c := meta.FindStatusCondition(first.Status.Conditions, v1alpha1.ConditionLifted)
-		return ready(first) == v1alpha1.ReasonLifted && time.Now().Truncate(time.Second).After(c.LastTransitionTime.Time) //nolint:forbidigo // the operator's
+		return ready(first) == v1alpha1.ReasonLifted && now.Now().Truncate(time.Second).After(c.LastTransitionTime.Time)
 	})
 	// Lifted once is not lifted for ever.
 	spent()
@@ -306,7 +306,7 @@ func TestI10BrokenGuard(t *testing.T) {
 	live := granted(t, user, r, nil)
 	before := grant(t, user, r, nil)
 	reaches(t, before, v1alpha1.StatePendingApproval)
-	from := time.Now() //nolint:forbidigo // the operator of the suite runs by the real clock
+	from := now.Now()
 	guard.Store(&access.Guard{Since: time.Unix(0, 0), Broken: "the policy prod-access-approvals is gone", Gaps: []access.Gap{{From: from}}})
 	defer func() {
 		guard.Store(nil)
@@ -329,7 +329,7 @@ func TestI10BrokenGuard(t *testing.T) {
 	// A lift that nobody has proven is none, not even later.
 	lift(t, v, "frank@hera.example")
 	judged(t, v, v1alpha1.ReasonGuardMissing)
-	guard.Store(&access.Guard{Since: time.Unix(0, 0), Gaps: []access.Gap{{From: from, To: time.Now().Add(time.Second)}}}) //nolint:forbidigo // as above
+	guard.Store(&access.Guard{Since: time.Unix(0, 0), Gaps: []access.Gap{{From: from, To: now.Now().Add(time.Second)}}})
 	changed(t.Context())
 	eventually(t, r, "the condition GuardIntact", func() bool {
 		return meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionGuardIntact)

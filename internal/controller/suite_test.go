@@ -46,6 +46,9 @@ var (
 	// slow holds back the removals of a person, by name, until a channel is closed.
 	slow sync.Map
 
+	// now is the operator's time.
+	now = clock.New(realclock.RealClock{})
+
 	guard prooftest.Guard
 	trail prooftest.Trail
 	// changed tells the operator that the guard has changed.
@@ -112,7 +115,6 @@ func iamClient(url string) *iam.Client {
 }
 
 func startOperator(ctx context.Context, cp *controlplane.ControlPlane, api *iam.Client) (<-chan error, error) {
-	now := clock.New(realclock.RealClock{})
 	mgr, err := ctrl.NewManager(cp.Config, controller.Options(ctrl.Options{Metrics: metricsserver.Options{BindAddress: "0"}}))
 	if err != nil {
 		return nil, err

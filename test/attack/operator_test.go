@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -180,8 +179,8 @@ func begin(t *testing.T) *world {
 
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "manager")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/manager").CombinedOutput(); err != nil {
-		t.Fatalf("building the operator: %v\n%s", err, out)
+	if err := operator.Build(t.Context(), binary); err != nil {
+		t.Fatal(err)
 	}
 	var err error
 	w.process, err = operator.Start(t.Context(), cp, operator.Options{

@@ -201,6 +201,15 @@ func (cp *ControlPlane) KubeconfigFor(user string, groups ...string) ([]byte, er
 	return u.KubeConfig()
 }
 
+// ConfigFor is the configuration of a client of a user in groups.
+func (cp *ControlPlane) ConfigFor(user string, groups ...string) (*rest.Config, error) {
+	kubeconfig, err := cp.KubeconfigFor(user, groups...)
+	if err != nil {
+		return nil, err
+	}
+	return clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+}
+
 // ServiceAccountKubeconfig returns a kubeconfig with a fresh token of an existing service account.
 func (cp *ControlPlane) ServiceAccountKubeconfig(ctx context.Context, namespace, name string) ([]byte, error) {
 	client, err := kubernetes.NewForConfig(cp.Config)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -24,7 +23,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
@@ -92,9 +90,8 @@ func run(m *testing.M) (code int) {
 }
 
 func setUp(ctx context.Context) error {
-	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", filepath.Join(dir, "manager"), "../../cmd/manager")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the operator: %w\n%s", err, out)
+	if err := operator.Build(ctx, filepath.Join(dir, "manager"), "-race"); err != nil {
+		return err
 	}
 	// What the operator asks of the API server is recorded, to see whether it was ever refused.
 	policy := "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- {level: Metadata, users: [\"" + account + "\"]}\n- {level: None}\n"
@@ -124,11 +121,7 @@ func setUp(ctx context.Context) error {
 
 // join makes a client of a person in a Kubernetes group.
 func join(c *client.Client, name, group string) error {
-	kubeconfig, err := cp.KubeconfigFor(name+"@hera.example", group)
-	if err != nil {
-		return err
-	}
-	cfg, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	cfg, err := cp.ConfigFor(name+"@hera.example", group)
 	if err != nil {
 		return err
 	}

@@ -94,6 +94,15 @@ func WaitForAdmission(ctx context.Context, cp *controlplane.ControlPlane) error 
 	return nil
 }
 
+// Build builds the manager of this module into a file, with more flags of go build.
+func Build(ctx context.Context, binary string, flags ...string) error {
+	args := append(append([]string{"build"}, flags...), "-o", binary, "github.com/hera-platform/prod-access-operator/cmd/manager")
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("building the operator: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // Options says what to run.
 type Options struct {
 	// Binary is the built manager.

@@ -28,7 +28,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -100,9 +99,8 @@ func run(m *testing.M) (code int) {
 }
 
 func setUp(ctx context.Context) error {
-	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", filepath.Join(dir, "manager"), "../../cmd/manager")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the operator: %w\n%s", err, out)
+	if err := operator.Build(ctx, filepath.Join(dir, "manager"), "-race"); err != nil {
+		return err
 	}
 	var err error
 	if cp, err = controlplane.Start(ctx, controlplane.Options{}); err != nil {
@@ -126,11 +124,7 @@ func setUp(ctx context.Context) error {
 
 // join makes a client of a person in a Kubernetes group.
 func join(c *client.Client, name, group string) error {
-	kubeconfig, err := cp.KubeconfigFor(name+"@hera.example", group)
-	if err != nil {
-		return err
-	}
-	cfg, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	cfg, err := cp.ConfigFor(name+"@hera.example", group)
 	if err != nil {
 		return err
 	}
