@@ -134,10 +134,14 @@ func (t *Trail) flush(ctx context.Context) {
 	t.mu.Lock()
 	batches := t.queue
 	t.queue = nil
-	t.mu.Unlock()
 	if len(batches) == 0 {
+		if t.stuck { // whoever waited gave up before the write began
+			t.broken, t.stuck = "", false
+		}
+		t.mu.Unlock()
 		return
 	}
+	t.mu.Unlock()
 	written, err := t.write(ctx, batches)
 	if err != nil {
 		err = fmt.Errorf("writing the audit trail: %w", err)

@@ -412,12 +412,40 @@ func TestASinkThatHangs(t *testing.T) {
 	if trail.Broken() == "" {
 		t.Error("it is not said to be broken")
 	}
-	close(release)
-	if err := trail.Append(t.Context(), entry("again")); err != nil {
-		t.Fatal(err)
+	if err := trail.Append(t.Context(), entry("meanwhile")); err == nil || !strings.Contains(err.Error(), "does not come back") {
+		t.Errorf("whoever writes meanwhile got %v", err)
 	}
-	if why := trail.Broken(); why != "" {
-		t.Errorf("it works again, and is said to be broken: %s", why)
+	close(release)
+	// The write that hung has to come back before another is begun.
+	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		return trail.Broken() == "", nil
+	})
+	if err != nil {
+		t.Fatalf("it works again, and is said to be broken: %s", trail.Broken())
+	}
+	if err := trail.Append(t.Context(), entry("again")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A write that was given up before it began does not leave the trail stuck.
+func TestGivenUpBeforeItBegan(t *testing.T) {
+	trail := fileTrail(filepath.Join(t.TempDir(), "audit.log"), 0, 0, nil, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := &batch{done: make(chan error, 1)}
+	trail.queue = []*batch{b}
+	trail.writing <- struct{}{} // as by Append, whose flush has not run yet
+	if err := trail.giveUp(ctx, b); !errors.Is(err, context.Canceled) {
+		t.Fatalf("giving up answers %v", err)
+	}
+	if trail.Broken() == "" {
+		t.Error("it is not said to be broken meanwhile")
+	}
+	trail.flush(t.Context())
+	<-trail.writing
+	if err := trail.Append(t.Context(), entry("again")); err != nil || trail.Broken() != "" {
+		t.Errorf("the next write got %v, and the trail is broken: %q", err, trail.Broken())
 	}
 }
 
