@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	listen := flags.String("listen", "127.0.0.1:5556", "address to serve on; port 0 takes a free one")
 	seedFile := flags.String("seed", "", "YAML file with the users and groups to start from")
+	reportEvery := flags.Duration("credential-report-every", 4*time.Hour, "how long a credential report is good; until then no other is made")
 	remote := flags.Bool("allow-remote", false, "allow an address other than loopback (nothing is authenticated)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -53,7 +54,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("--listen %s is not a loopback address; the fake verifies no signatures, so anybody who "+
 			"reaches it can change it (--allow-remote permits that)", *listen)
 	}
-	iam := fake.New(fake.Config{})
+	if *reportEvery <= 0 {
+		return fmt.Errorf("--credential-report-every %s is no time; give a positive duration", *reportEvery)
+	}
+	iam := fake.New(fake.Config{ReportEvery: *reportEvery})
 	if err := load(iam, *seedFile); err != nil {
 		return fmt.Errorf("--seed: %w", err)
 	}

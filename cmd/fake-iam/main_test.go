@@ -72,6 +72,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--listen", "127.0.0.1"}, "missing port"},
 		{[]string{"--listen", "127.0.0.1:0", "--seed", "testdata/none.yaml"}, "no such file"},
 		{[]string{"--listen", "127.0.0.1:0", "--seed", typo}, "unknown field"},
+		{[]string{"--listen", "127.0.0.1:0", "--credential-report-every", "0s"}, "give a positive duration"},
 		{[]string{"serve"}, "unexpected argument"},
 		{[]string{"--port", "1"}, "not defined"},
 	} {

@@ -3,7 +3,7 @@
 
 package fake
 
-import "fmt"
+import "strings"
 
 func listAccountAliases(c *call) any {
 	var aliases []string
@@ -47,16 +47,16 @@ func getAccountSummary(c *call) any {
 
 // callerARN returns the ARN of the calling user or of the role session.
 func (c *call) callerARN() string {
-	if u := c.state.users[c.caller]; u != nil {
+	if u := c.state.users[c.caller.user]; u != nil {
 		return c.arn("user", u.path, u.name)
 	}
-	return fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/fake", c.iam.config.Account, c.iam.config.Role)
+	return c.sessionARN(c.caller.role, c.caller.session)
 }
 
 func getCallerIdentity(c *call) any {
-	id := c.caller
+	id := c.caller.user
 	if id == "" {
-		id = "AROAPRODACCESSOPERATO:fake"
+		id = c.iam.roles[strings.ToLower(c.caller.role)].id + ":" + c.caller.session
 	}
 	return struct {
 		Arn     string

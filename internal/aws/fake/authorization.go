@@ -65,7 +65,7 @@ func (d detail) key() string {
 	}
 }
 
-// getAccountAuthorizationDetails pages over entities of all kinds together. The fake has no roles, and shows every policy
+// getAccountAuthorizationDetails pages over entities of all kinds together. It shows no roles, and every policy
 // of AWS that it knows.
 func getAccountAuthorizationDetails(c *call) any {
 	wanted := c.entityTypes()

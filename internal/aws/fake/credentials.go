@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -23,7 +24,7 @@ func createAccessKey(c *call, u *user) any {
 	if len(u.keys) >= keysPerUser {
 		return c.exceeds("AccessKeysPerUser", keysPerUser)
 	}
-	k := accessKey{id: c.newID("AKIA", 20), status: "Active", created: c.now}
+	k := accessKey{id: c.newID("AKIA", 20), status: "Active", created: c.now, changed: c.now}
 	u.keys = append(u.keys, k)
 	return struct{ AccessKey keyXML }{keyXML{u.name, k.id, k.status, c.newID("", 40), stamp(k.created)}}
 }
@@ -44,8 +45,9 @@ func updateAccessKey(c *call, u *user) any {
 		c.violates("status", "satisfy enum value set: [Active, Inactive]")
 	}
 	if i := c.key(u); c.err == nil {
-		c.unchanged = u.keys[i].status == status
-		u.keys[i].status = status
+		if c.unchanged = u.keys[i].status == status; !c.unchanged {
+			u.keys[i].status, u.keys[i].changed = status, c.now
+		}
 	}
 	return nil
 }
@@ -94,10 +96,10 @@ type loginXML struct {
 
 type loginResult struct{ LoginProfile loginXML }
 
-// password checks the parameter Password against the default policy.
+// password returns a parameter that must be a password by the default policy.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_passwords_account-policy.html
-func (c *call) password(u *user) {
-	password, kinds := c.params.Get("Password"), 0
+func (c *call) password(parameter string, u *user) string {
+	password, kinds := c.params.Get(parameter), 0
 	for _, is := range []func(rune) bool{unicode.IsUpper, unicode.IsLower, unicode.IsDigit, unicode.IsPunct, unicode.IsSymbol} {
 		if strings.ContainsFunc(password, is) {
 			kinds++
@@ -106,6 +108,7 @@ func (c *call) password(u *user) {
 	if len(password) < 8 || len(password) > 128 || kinds < 3 || strings.EqualFold(password, u.name) {
 		c.fail(http.StatusBadRequest, "PasswordPolicyViolation", "Password does not conform to the account password policy.")
 	}
+	return password
 }
 
 func createLoginProfile(c *call, u *user) any {
@@ -113,11 +116,13 @@ func createLoginProfile(c *call, u *user) any {
 	if u.login != nil {
 		c.exists("Login Profile for user %s already exists.", u.name)
 	}
-	c.password(u)
+	password := c.password("Password", u)
 	if c.err != nil {
 		return nil
 	}
-	u.login = &loginProfile{created: c.now, resetRequired: c.params.Get("PasswordResetRequired") == "true"}
+	u.login = &loginProfile{
+		created: c.now, changed: c.now, password: password, resetRequired: c.params.Get("PasswordResetRequired") == "true",
+	}
 	return getLoginProfile(c, u)
 }
 
@@ -132,11 +137,35 @@ func updateLoginProfile(c *call, u *user) any {
 	if getLoginProfile(c, u) == nil {
 		return nil
 	}
+	login := *u.login
 	if c.params.Has("Password") {
-		c.password(u)
+		login.password, login.changed = c.password("Password", u), c.now
 	}
-	if c.err == nil && c.params.Has("PasswordResetRequired") {
-		u.login = &loginProfile{created: u.login.created, resetRequired: c.params.Get("PasswordResetRequired") == "true"}
+	if c.params.Has("PasswordResetRequired") {
+		login.resetRequired = c.params.Get("PasswordResetRequired") == "true"
+	}
+	if c.err == nil {
+		u.login = &login
+	}
+	return nil
+}
+
+// changePassword is for users themselves.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_ChangePassword.html
+func changePassword(c *call) any {
+	c.required("OldPassword")
+	c.required("NewPassword")
+	u := c.state.users[c.caller.user]
+	switch {
+	case u == nil:
+		return c.fail(http.StatusForbidden, "InvalidUserType", "Only IAM Users can change their own password")
+	case u.login == nil:
+		return c.notFound("Login Profile for User %s cannot be found.", u.name)
+	case u.login.password != c.params.Get("OldPassword"):
+		return c.fail(http.StatusForbidden, "AccessDenied", "The old password was incorrect.")
+	}
+	if password := c.password("NewPassword", u); c.err == nil {
+		u.login = &loginProfile{created: u.login.created, changed: c.now, password: password}
 	}
 	return nil
 }
@@ -159,8 +188,10 @@ const (
 )
 
 type leftover struct {
-	kind        Leftover
-	id, created string
+	kind    Leftover
+	id      string
+	login   string // user name of a service-specific credential, which a rename of the user does not change (recorded)
+	created time.Time
 }
 
 // leftoverKinds tells how each kind is written: the prefix of its identifiers and the names of elements.
@@ -179,17 +210,28 @@ type textXML struct {
 func listLeftovers(kind Leftover) handler {
 	names := leftoverKinds[kind]
 	type leftoverXML struct {
-		UserName, Status string
-		ID, Date         textXML
+		UserName, Status             string
+		ID, Date                     textXML
+		ServiceName, ServiceUserName string `xml:",omitempty"`
+		CertificateBody              string `xml:",omitempty"`
 	}
 	return ofUserOrCaller(func(c *call, u *user) any {
 		var items []leftoverXML
 		for _, l := range u.leftovers {
-			if l.kind == kind {
-				items = append(items, leftoverXML{
-					u.name, "Active", textXML{xml.Name{Local: names.id}, l.id}, textXML{xml.Name{Local: names.date}, l.created},
-				})
+			if l.kind != kind {
+				continue
 			}
+			x := leftoverXML{UserName: u.name, Status: "Active"}
+			x.ID = textXML{xml.Name{Local: names.id}, l.id}
+			x.Date = textXML{xml.Name{Local: names.date}, stamp(l.created)}
+			switch kind {
+			case SSHPublicKey: // shown without its body
+			case ServiceSpecificCredential:
+				x.ServiceName, x.ServiceUserName = "codecommit.amazonaws.com", l.login
+			case SigningCertificate:
+				x.CertificateBody = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"
+			}
+			items = append(items, x)
 		}
 		return page(c, names.list, items, func(x leftoverXML) string { return x.ID.Text })
 	})

@@ -7,7 +7,7 @@
 //
 // It judges requests as AWS does (quotas, conflicts, names compared without regard to case, paging) and can be
 // told to misbehave as AWS does (errors, lost answers, stale reads, throttling). It verifies no signatures and
-// evaluates no policies. What it answers is held to recordings of real AWS in testdata.
+// evaluates no policies: what is not denied with a switch is allowed. What it answers is held to recordings of real AWS in testdata.
 package fake
 
 import (
@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,14 +44,23 @@ type Config struct {
 	// AccountAlias is what ListAccountAliases answers, if not empty.
 	AccountAlias string
 	// Role is the name of the role whose session the caller is taken to hold. Default: prod-access-operator.
-	// A request signed with an access key of a user in the fake comes from that user instead.
+	// A request signed with an access key of a user in the fake, or of a session that it gave out, comes from that
+	// user or session instead.
 	Role string
+	// RolePath is the path of that role. Default: "/".
+	RolePath string
+	// ReportTakes is how long a credential report is being made, during which it cannot be read. Default: no time.
+	ReportTakes time.Duration
+	// ReportEvery is how long a credential report is good; until then no other is made. Default: 4 hours, as in AWS.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html
+	ReportEvery time.Duration
 }
 
 // Call is one request as the fake saw it.
 type Call struct {
 	Op        string
-	Params    url.Values // without passwords and codes, and without Action and Version
+	Params    url.Values // without passwords, codes and tokens, and without Action and Version
+	Role      string     // whose session signed the request; empty for a user, nobody, and a signature that was refused
 	Time      time.Time  // of arrival, by the injected clock
 	Code      string     // error code or name of the fault that the client saw; empty for success
 	Changed   bool       // whether state changed, also if the answer was lost
@@ -66,18 +76,24 @@ type IAM struct {
 	state    *state
 	history  []snapshot // what stale reads see; empty while staleness is off
 	lastUsed map[string]keyUse
+	roles    map[string]role    // by lower-case name
+	sessions map[string]session // by access key id
+	report   *report            // the latest; nil before the first
+	opened   time.Time          // when the account was made
 	rand     *rand.Rand
 
-	staleness   time.Duration
-	pageLimit   int
-	latency     map[string]time.Duration
-	throttles   map[string]throttle
-	limiters    map[string]*rate.Limiter
-	faults      map[string][]*Fault
-	denied      []string
-	beforeWrite func(Call) error
-	afterWrite  func(Call) error
-	calls       []Call
+	staleness     time.Duration
+	pageLimit     int
+	latency       map[string]time.Duration
+	throttles     map[string]throttle
+	limiters      map[string]*rate.Limiter
+	faults        map[string][]*Fault
+	denied        []string
+	deniedActions map[string][]string // by lower-case name of the role, empty for everybody
+	skew          time.Duration
+	beforeWrite   func(Call) error
+	afterWrite    func(Call) error
+	calls         []Call
 }
 
 type snapshot struct {
@@ -107,17 +123,32 @@ func New(config Config) *IAM {
 	if config.Role == "" {
 		config.Role = "prod-access-operator"
 	}
-	return &IAM{
-		config:    config,
-		clock:     config.Clock,
-		state:     newState(config.Clock.Now()),
-		lastUsed:  map[string]keyUse{},
-		rand:      rand.New(rand.NewPCG(config.Seed, config.Seed)),
-		latency:   map[string]time.Duration{},
-		throttles: map[string]throttle{},
-		limiters:  map[string]*rate.Limiter{},
-		faults:    map[string][]*Fault{},
+	if config.RolePath == "" {
+		config.RolePath = "/"
 	}
+	if config.ReportEvery == 0 {
+		config.ReportEvery = 4 * time.Hour
+	}
+	now := config.Clock.Now()
+	f := &IAM{
+		config:        config,
+		clock:         config.Clock,
+		state:         newState(now),
+		lastUsed:      map[string]keyUse{},
+		roles:         map[string]role{},
+		sessions:      map[string]session{},
+		opened:        now,
+		deniedActions: map[string][]string{},
+		rand:          rand.New(rand.NewPCG(config.Seed, config.Seed)),
+		latency:       map[string]time.Duration{},
+		throttles:     map[string]throttle{},
+		limiters:      map[string]*rate.Limiter{},
+		faults:        map[string][]*Fault{},
+	}
+	f.roles[strings.ToLower(config.Role)] = role{
+		id: "AROAPRODACCESSOPERATO", name: config.Role, path: config.RolePath, trust: f.trust(), created: now,
+	}
+	return f
 }
 
 // ServeHTTP answers one request of the Query protocol.
@@ -132,6 +163,7 @@ func (f *IAM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	entry := Call{Op: op, Params: withoutSecrets(r.Form), Time: f.clock.Now(), RequestID: f.requestID()}
 	fault, caller, err := f.admit(op, r)
+	entry.Role = caller.role
 	var result any
 	switch {
 	case err != nil:
@@ -167,32 +199,56 @@ func (f *IAM) wait(ctx context.Context, op string) error {
 var credential = regexp.MustCompile(`Credential=([^/,\s]+)/`)
 
 // admit decides, in the order of AWS, what stands before the operation itself: credentials, then throttling. It
-// returns the fault that is to strike, if any, and the id of the calling user (empty for the role session).
-func (f *IAM) admit(op string, r *http.Request) (*Fault, string, error) {
+// returns the fault that is to strike, if any, and the caller.
+func (f *IAM) admit(op string, r *http.Request) (*Fault, caller, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.clock.Now()
-	match := credential.FindStringSubmatch(r.Header.Get("Authorization"))
-	if match == nil {
-		return nil, "", &apiFailure{403, "MissingAuthenticationToken", "Request is missing Authentication Token"}
-	}
-	owner, key := f.state.accessKey(match[1])
-	if slices.Contains(f.denied, match[1]) || (key != nil && key.status != "Active") {
-		return nil, "", &apiFailure{403, "InvalidClientTokenId", "The security token included in the request is invalid."}
+	var who caller
+	// A web identity is what stands for a signature.
+	if !operations[op].unsigned {
+		var failure *apiFailure
+		if who, failure = f.authenticate(r, now); failure != nil {
+			return nil, who, failure
+		}
 	}
 	if !f.limiter(op).AllowN(now, 1) {
-		return nil, "", &apiFailure{Throttling.status, Throttling.code, Throttling.message}
+		return nil, who, &apiFailure{Throttling.status, Throttling.code, Throttling.message}
 	}
-	fault := f.nextFault(op)
-	if owner == nil {
-		return fault, "", nil
+	return f.nextFault(op), who, nil
+}
+
+// authenticate tells who signed the request.
+func (f *IAM) authenticate(r *http.Request, now time.Time) (caller, *apiFailure) {
+	match := credential.FindStringSubmatch(r.Header.Get("Authorization"))
+	if match == nil {
+		return caller{}, &apiFailure{403, "MissingAuthenticationToken", "Request is missing Authentication Token"}
 	}
-	f.lastUsed[match[1]] = keyUse{at: now, service: "iam"}
-	return fault, owner.id, nil
+	id := match[1]
+	owner, key := f.state.accessKey(id)
+	held, ofSession := f.sessions[id]
+	switch {
+	case slices.Contains(f.denied, id), key != nil && key.status != "Active", ofSession && r.Header.Get("X-Amz-Security-Token") != held.token:
+		return caller{}, &apiFailure{403, "InvalidClientTokenId", "The security token included in the request is invalid."}
+	case ofSession && !now.Before(held.expires):
+		return caller{}, &apiFailure{403, "ExpiredToken", "The security token included in the request is expired"}
+	}
+	if failure := f.judgeDate(r.Header.Get("X-Amz-Date"), now); failure != nil {
+		return caller{}, failure
+	}
+	switch {
+	case owner != nil:
+		f.lastUsed[id] = keyUse{at: now, service: "iam"}
+		return caller{user: owner.id}, nil
+	case ofSession:
+		return caller{role: held.role, session: held.name}, nil
+	default:
+		return f.operator(), nil
+	}
 }
 
 // perform carries out the operation that params name and notes in entry whether it changed anything.
-func (f *IAM) perform(params url.Values, caller string, entry *Call) (any, error) {
+func (f *IAM) perform(params url.Values, who caller, entry *Call) (any, error) {
 	spec, ok := operations[entry.Op]
 	if !ok || params.Get("Version") != spec.apiVersion() {
 		return nil, &apiFailure{
@@ -201,14 +257,19 @@ func (f *IAM) perform(params url.Values, caller string, entry *Call) (any, error
 	}
 	f.mu.Lock()
 	before, after := f.beforeWrite, f.afterWrite
+	c := &call{iam: f, state: f.state, op: entry.Op, params: params, caller: who}
+	c.authorize()
 	f.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
 	// The hooks run without the lock, so that they may look at the fake and change it.
 	if spec.write && before != nil {
 		if err := before(*entry); err != nil {
 			return nil, errCut
 		}
 	}
-	result, changed, err := f.apply(entry.Op, params, caller)
+	result, changed, err := f.apply(entry.Op, params, who)
 	entry.Changed = changed
 	if changed && after != nil {
 		if err := after(*entry); err != nil {
@@ -220,11 +281,11 @@ func (f *IAM) perform(params url.Values, caller string, entry *Call) (any, error
 
 // apply runs a known operation under the lock: a write on the state as it is, a read on the state as it may be
 // seen now.
-func (f *IAM) apply(op string, params url.Values, caller string) (result any, changed bool, err error) {
+func (f *IAM) apply(op string, params url.Values, who caller) (result any, changed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.clock.Now()
-	c := &call{iam: f, state: f.state, op: op, params: params, now: now, caller: caller}
+	c := &call{iam: f, state: f.state, op: op, params: params, now: now, caller: who}
 	spec := operations[op]
 	if !spec.write {
 		c.state = f.visible(now)
@@ -301,7 +362,7 @@ func (f *IAM) ResetCalls() {
 // withoutSecrets returns what of the parameters may stand in a log.
 func withoutSecrets(params url.Values) url.Values {
 	params = maps.Clone(params)
-	for _, name := range []string{"Action", "Version", "Password", "AuthenticationCode1", "AuthenticationCode2"} {
+	for _, name := range []string{"Action", "Version", "Password", "OldPassword", "NewPassword", "AuthenticationCode1", "AuthenticationCode2", "WebIdentityToken"} {
 		params.Del(name)
 	}
 	return params

@@ -22,7 +22,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/smithy-go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
@@ -41,8 +43,15 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOf(t, fake.Config{})
+}
+
+// newRigOf is newRig with a fake of that configuration, but for clock and seed.
+func newRigOf(t *testing.T, config fake.Config) *rig {
+	t.Helper()
 	clock := clocktesting.NewFakeClock(start)
-	f := fake.New(fake.Config{Clock: clock, Seed: 1})
+	config.Clock, config.Seed = clock, 1
+	f := fake.New(config)
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	r := &rig{t: t, fake: f, clock: clock, url: server.URL}
@@ -67,7 +76,7 @@ func (r *rig) as(accessKeyID string) *iam.Client {
 type in = map[string]any
 
 // call makes the request that op and its input name with the SDK's own method and returns the answer as JSON has it.
-func call(t *testing.T, client *iam.Client, op string, input in) (map[string]any, error) {
+func call(t *testing.T, client any, op string, input in) (map[string]any, error) {
 	t.Helper()
 	method := reflect.ValueOf(client).MethodByName(op)
 	if !method.IsValid() {
@@ -193,6 +202,8 @@ func TestRefusals(t *testing.T) {
 		{"UpdateAccessKey", in{"AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "Status": "Inactive"}, "ValidationError", 400},
 		{"ListMFADevices", in{}, "ValidationError", 400},
 		{"CreateLoginProfile", in{"Password": "Long enough 1"}, "ValidationError", 400},
+		{"GetRole", in{"RoleName": "nobody"}, "NoSuchEntity", 404},
+		{"SimulatePrincipalPolicy", in{"PolicySourceArn": "alice", "ActionNames": []string{"iam:GetUser"}}, "InvalidInput", 400},
 		{"ListRoles", in{}, "InvalidAction", 400},
 	} {
 		t.Run(test.op, func(t *testing.T) {
@@ -394,7 +405,7 @@ func TestEveryListPages(t *testing.T) {
 		{"ListUsers", "Users", nil, 3}, {"ListGroups", "Groups", nil, 3}, {"ListGroupsForUser", "Groups", user, 3},
 		{"ListUserTags", "Tags", user, 3}, {"ListUserPolicies", "PolicyNames", user, 3},
 		{"ListGroupPolicies", "PolicyNames", group, 3}, {"ListAttachedUserPolicies", "AttachedPolicies", user, 3},
-		{"ListAttachedGroupPolicies", "AttachedPolicies", group, 3}, {"ListPolicies", "Policies", nil, 5},
+		{"ListAttachedGroupPolicies", "AttachedPolicies", group, 3}, {"ListPolicies", "Policies", nil, 7},
 		{"ListMFADevices", "MFADevices", user, 2}, {"ListVirtualMFADevices", "VirtualMFADevices", nil, 4},
 		{"ListAccessKeys", "AccessKeyMetadata", user, 2}, {"ListSigningCertificates", "Certificates", user, 3},
 		{"ListSSHPublicKeys", "SSHPublicKeys", user, 3},
@@ -705,6 +716,8 @@ func TestLoad(t *testing.T) {
 		{"twice", fake.Seed{Users: []fake.User{{Name: "a"}, {Name: "A"}}}, "EntityAlreadyExists"},
 		{"stranger", fake.Seed{Groups: []fake.Group{{Name: "g", Members: []string{"nobody"}}}}, "NoSuchEntity"},
 		{"name", fake.Seed{Groups: []fake.Group{{Name: "g g"}}}, "ValidationError"},
+		{"policy", fake.Seed{Groups: []fake.Group{{Name: "g", Policies: map[string]string{"p": "{}"}}}}, "MalformedPolicyDocument"},
+		{"boundary", fake.Seed{Users: []fake.User{{Name: "a", Boundary: "arn:aws:iam::444455556666:policy/b"}}}, "NoSuchEntity"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if err := fake.New(fake.Config{}).Load(test.seed); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -718,4 +731,53 @@ func TestLoad(t *testing.T) {
 		}
 	}()
 	fake.New(fake.Config{}).RemoveUser("nobody")
+}
+
+func TestSeed(t *testing.T) {
+	r := newRig(t)
+	const boundary = "arn:aws:iam::111122223333:policy/access/boundary"
+	err := r.fake.Load(fake.Seed{
+		Users: []fake.User{
+			{Name: "alice", Boundary: boundary, PasswordAge: &metav1.Duration{Duration: time.Hour}, KeyAge: &metav1.Duration{Duration: 2 * time.Hour}},
+			{Name: "bob", Boundary: boundary},
+			{Name: "carol", Boundary: "arn:aws:iam::aws:policy/AWSDenyAll"},
+		},
+		Groups: []fake.Group{{Name: "admins", Policies: map[string]string{"guard": policy}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := func(name string) *types.User {
+		out, err := r.iam.GetUser(t.Context(), &iam.GetUserInput{UserName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.User
+	}
+	if *got("alice").PermissionsBoundary.PermissionsBoundaryArn != boundary || *got("bob").PermissionsBoundary.PermissionsBoundaryArn != boundary ||
+		*got("carol").PermissionsBoundary.PermissionsBoundaryArn != "arn:aws:iam::aws:policy/AWSDenyAll" {
+		t.Error("the boundaries are not as asked for")
+	}
+	r.fake.SetBoundary("bob", "")
+	if got("bob").PermissionsBoundary != nil {
+		t.Error("bob's boundary did not go")
+	}
+	profile := r.do("GetLoginProfile", in{"UserName": "alice"})
+	keys := r.do("ListAccessKeys", in{"UserName": "alice"})
+	if at(profile, "LoginProfile.CreateDate") != start.Add(-time.Hour).Format(time.RFC3339) ||
+		at(keys, "AccessKeyMetadata.0.CreateDate") != start.Add(-2*time.Hour).Format(time.RFC3339) {
+		t.Errorf("credentials made at %v, %v", profile, keys)
+	}
+	r.fake.PutGroupPolicy("admins", "role", policy)
+	if names := r.do("ListGroupPolicies", in{"GroupName": "admins"})["PolicyNames"]; !reflect.DeepEqual(names, []any{"guard", "role"}) {
+		t.Errorf("group policies %v", names)
+	}
+	r.do("PutUserPolicy", in{"UserName": "alice", "PolicyName": "fence", "PolicyDocument": policy})
+	if got := r.fake.UserPolicies("alice"); !maps.Equal(got, map[string]string{"fence": policy}) {
+		t.Errorf("alice's policies %v", got)
+	}
+	r.fake.Quarantine("alice")
+	if got := r.do("ListAttachedUserPolicies", in{"UserName": "alice"}); at(got, "AttachedPolicies.0.PolicyName") != "AWSCompromisedKeyQuarantineV3" {
+		t.Errorf("attached %v", got)
+	}
 }

@@ -37,9 +37,10 @@ const (
 type handler func(*call) any
 
 type operation struct {
-	run   handler
-	write bool
-	sts   bool
+	run      handler
+	write    bool
+	sts      bool
+	unsigned bool
 }
 
 func (o operation) apiVersion() string {
@@ -94,7 +95,7 @@ var operations = map[string]operation{
 
 	"CreateLoginProfile": writes(ofUserOrCaller(createLoginProfile)),
 	"GetLoginProfile":    reads(ofUserOrCaller(getLoginProfile)),
-	"UpdateLoginProfile": writes(ofUser(updateLoginProfile)),
+	"UpdateLoginProfile": writes(ofUser(updateLoginProfile)), "ChangePassword": writes(changePassword),
 	"DeleteLoginProfile": writes(ofUserOrCaller(deleteLoginProfile)),
 
 	"ListSigningCertificates":         reads(listLeftovers(SigningCertificate)),
@@ -103,6 +104,13 @@ var operations = map[string]operation{
 	"DeleteSSHPublicKey":              writes(deleteLeftover(SSHPublicKey)),
 	"ListServiceSpecificCredentials":  reads(listLeftovers(ServiceSpecificCredential)),
 	"DeleteServiceSpecificCredential": writes(deleteLeftover(ServiceSpecificCredential)),
+
+	"GenerateCredentialReport": reads(generateCredentialReport), "GetCredentialReport": reads(getCredentialReport),
+
+	"CreateRole": writes(createRole), "GetRole": reads(getRole),
+	"SimulatePrincipalPolicy":   reads(simulatePrincipalPolicy),
+	"AssumeRole":                {run: assumeRole, sts: true},
+	"AssumeRoleWithWebIdentity": {run: assumeRoleWithWebIdentity, sts: true, unsigned: true},
 
 	"ListAccountAliases": reads(listAccountAliases), "GetAccountSummary": reads(getAccountSummary),
 	"GetAccountAuthorizationDetails": reads(getAccountAuthorizationDetails),
@@ -126,7 +134,7 @@ func ofUserOrCaller(run func(*call, *user) any) handler {
 		if c.params.Get("UserName") != "" {
 			return ofUser(run)(c)
 		}
-		if u := c.state.users[c.caller]; u != nil {
+		if u := c.state.users[c.caller.user]; u != nil {
 			return run(c, u)
 		}
 		return c.invalid("Must specify userName when calling with non-User credentials")
@@ -159,7 +167,7 @@ type call struct {
 	op        string
 	params    url.Values
 	now       time.Time
-	caller    string      // id of the calling user; empty for the role session
+	caller    caller
 	unchanged bool        // set by a write that found nothing to do
 	err       *apiFailure // the first failure
 }

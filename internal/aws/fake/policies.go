@@ -22,6 +22,16 @@ var awsManaged = []policy{
 		id: "ANPADENYALLAAAAAAAAAA", name: "AWSDenyAll", path: "/",
 		document: `{"Version":"2012-10-17","Statement":[{"Sid":"DenyAll","Effect":"Deny","Action":["*"],"Resource":"*"}]}`,
 	},
+	// What AWS attaches to a user whose key it found published.
+	// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
+	{
+		id: "ANPAQUARANTINEVTWOAAA", name: "AWSCompromisedKeyQuarantineV2", path: "/",
+		document: `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["iam:AddUserToGroup","iam:CreateAccessKey"],"Resource":"*"}]}`,
+	},
+	{
+		id: "ANPAQUARANTINEVTHREEA", name: "AWSCompromisedKeyQuarantineV3", path: "/",
+		document: `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["iam:AddUserToGroup","iam:CreateAccessKey"],"Resource":"*"}]}`,
+	},
 }
 
 // oneOrMany reads a JSON value that may stand alone or in a list.

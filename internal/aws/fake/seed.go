@@ -6,10 +6,13 @@ package fake
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Seed is the content of an account to start from.
@@ -24,6 +27,11 @@ type User struct {
 	Path string            `json:"path,omitempty"` // default "/"
 	Tags map[string]string `json:"tags,omitempty"`
 	MFA  bool              `json:"mfa,omitempty"` // whether to enable a virtual MFA device
+	// Boundary is the ARN of the permissions boundary. A policy of the account is made if there is none.
+	Boundary string `json:"boundary,omitempty"`
+	// PasswordAge and KeyAge give the user a console password and an active access key made that long ago; nil for none.
+	PasswordAge *metav1.Duration `json:"passwordAge,omitempty"`
+	KeyAge      *metav1.Duration `json:"keyAge,omitempty"`
 }
 
 // Group is a group to add. Its members must exist by then.
@@ -31,6 +39,8 @@ type Group struct {
 	Name    string   `json:"name"`
 	Path    string   `json:"path,omitempty"` // default "/"
 	Members []string `json:"members,omitempty"`
+	// Policies are inline policy documents by name.
+	Policies map[string]string `json:"policies,omitempty"`
 }
 
 // Load adds the users, then the groups of seed. It fails as AWS would, with what came before already added.
@@ -49,6 +59,17 @@ func (f *IAM) Load(seed Seed) error {
 		if u.MFA {
 			f.AddMFA(u.Name)
 		}
+		if u.PasswordAge != nil {
+			f.AddPasswordAt(u.Name, f.clock.Now().Add(-u.PasswordAge.Duration))
+		}
+		if u.KeyAge != nil {
+			f.AddAccessKey(u.Name, f.clock.Now().Add(-u.KeyAge.Duration))
+		}
+		if u.Boundary != "" {
+			if err := f.bound(u.Name, u.Boundary); err != nil {
+				return fmt.Errorf("boundary of user %q: %w", u.Name, err)
+			}
+		}
 	}
 	for _, g := range seed.Groups {
 		if err := f.Admin("CreateGroup", map[string]string{"GroupName": g.Name, "Path": g.Path}); err != nil {
@@ -58,6 +79,12 @@ func (f *IAM) Load(seed Seed) error {
 			err := f.Admin("AddUserToGroup", map[string]string{"GroupName": g.Name, "UserName": member})
 			if err != nil {
 				return fmt.Errorf("member %q of group %q: %w", member, g.Name, err)
+			}
+		}
+		for name, document := range g.Policies {
+			err := f.Admin("PutGroupPolicy", map[string]string{"GroupName": g.Name, "PolicyName": name, "PolicyDocument": document})
+			if err != nil {
+				return fmt.Errorf("policy %q of group %q: %w", name, g.Name, err)
 			}
 		}
 	}
@@ -74,7 +101,7 @@ func (f *IAM) Admin(op string, params map[string]string) error {
 	for name, value := range params {
 		values.Set(name, value)
 	}
-	_, _, err := f.apply(op, values, "")
+	_, _, err := f.apply(op, values, f.operator())
 	return err
 }
 
@@ -213,7 +240,7 @@ func (f *IAM) AddAccessKey(name string, created time.Time) string {
 	f.edit(func(c *call) {
 		u := c.mustUser(name)
 		id = c.newID("AKIA", 20)
-		u.keys = append(u.keys, accessKey{id: id, status: "Active", created: created})
+		u.keys = append(u.keys, accessKey{id: id, status: "Active", created: created, changed: created})
 	})
 	return id
 }
@@ -234,6 +261,31 @@ func (f *IAM) ActiveKeys(name string) []string {
 // AddPassword gives the user, who has none, a console password.
 func (f *IAM) AddPassword(name string) {
 	f.must("CreateLoginProfile", map[string]string{"UserName": name, "Password": "Correct-horse-9"})
+}
+
+// AddPasswordAt gives the user, who has none, a console password made at that time.
+func (f *IAM) AddPasswordAt(name string, created time.Time) {
+	f.AddPassword(name)
+	f.edit(func(c *call) {
+		u := c.mustUser(name)
+		login := *u.login
+		login.created, login.changed = created, created
+		u.login = &login
+	})
+}
+
+// SetPasswordChanged moves the time at which the user last set the console password, which the credential report shows;
+// the creation time that GetLoginProfile shows stays.
+func (f *IAM) SetPasswordChanged(name string, at time.Time) {
+	f.edit(func(c *call) {
+		u := c.mustUser(name)
+		if u.login == nil {
+			panic(fmt.Sprintf("fake: user %q has no password", name))
+		}
+		login := *u.login
+		login.changed = at
+		u.login = &login
+	})
 }
 
 // HasPassword reports whether the user has a console password.
@@ -268,7 +320,54 @@ func (f *IAM) AddLeftover(name string, kind Leftover) string {
 	f.edit(func(c *call) {
 		u := c.mustUser(name)
 		id = c.newID(leftoverKinds[kind].prefix, 21)
-		u.leftovers = append(u.leftovers, leftover{kind: kind, id: id, created: stamp(c.now)})
+		u.leftovers = append(u.leftovers, leftover{
+			kind: kind, id: id, login: fmt.Sprintf("%s-at-%s", u.name, f.config.Account), created: c.now,
+		})
 	})
 	return id
+}
+
+// PutGroupPolicy gives the group an inline policy, or replaces it.
+func (f *IAM) PutGroupPolicy(group, name, document string) {
+	f.must("PutGroupPolicy", map[string]string{"GroupName": group, "PolicyName": name, "PolicyDocument": document})
+}
+
+// UserPolicies returns the user's inline policy documents by name.
+func (f *IAM) UserPolicies(name string) map[string]string {
+	var documents map[string]string
+	f.look(name, func(u *user) { documents = maps.Clone(u.inline) })
+	return documents
+}
+
+// Quarantine does to the user what AWS does when it finds a key of the user published.
+func (f *IAM) Quarantine(name string) {
+	f.must("AttachUserPolicy", map[string]string{"UserName": name, "PolicyArn": "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"})
+}
+
+// SetBoundary gives the user a permissions boundary, or takes it away if arn is empty. A policy of the account is made
+// if there is none of that ARN.
+func (f *IAM) SetBoundary(name, arn string) {
+	if err := f.bound(name, arn); err != nil {
+		panic(fmt.Sprintf("fake: boundary %q of %q: %v", arn, name, err))
+	}
+}
+
+func (f *IAM) bound(name, arn string) error {
+	if arn == "" {
+		return f.Admin("DeleteUserPermissionsBoundary", map[string]string{"UserName": name})
+	}
+	f.mu.Lock()
+	_, exists := f.state.policies[arn]
+	f.mu.Unlock()
+	if place, ours := strings.CutPrefix(arn, fmt.Sprintf("arn:aws:iam::%s:policy", f.config.Account)); ours && !exists {
+		slash := strings.LastIndex(place, "/") + 1
+		err := f.Admin("CreatePolicy", map[string]string{
+			"PolicyName": place[slash:], "Path": place[:slash],
+			"PolicyDocument": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return f.Admin("PutUserPermissionsBoundary", map[string]string{"UserName": name, "PermissionsBoundary": arn})
 }

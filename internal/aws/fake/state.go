@@ -60,10 +60,14 @@ type device struct {
 type accessKey struct {
 	id, status string
 	created    time.Time
+	changed    time.Time // when it was made or its status last changed, which the credential report shows
 }
 
+// loginProfile is a console password. It does not change: another takes its place.
 type loginProfile struct {
 	created       time.Time
+	changed       time.Time // when the password was last set
+	password      string
 	resetRequired bool
 }
 

@@ -4,6 +4,7 @@
 package fake
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -44,6 +45,12 @@ var (
 	ConcurrentModification  = ErrorFault("ConcurrentModification", http.StatusConflict)
 	TemporarilyUnmodifiable = ErrorFault("EntityTemporarilyUnmodifiable", http.StatusConflict)
 	AccessDenied            = ErrorFault("AccessDenied", http.StatusForbidden)
+	ThrottlingException     = ErrorFault("ThrottlingException", http.StatusBadRequest)
+	ServiceFailure          = ErrorFault("ServiceFailure", http.StatusInternalServerError)
+	LimitExceeded           = ErrorFault("LimitExceeded", http.StatusConflict)
+	ExpiredToken            = ErrorFault("ExpiredToken", http.StatusForbidden)
+	InvalidClientTokenID    = ErrorFault("InvalidClientTokenId", http.StatusForbidden)
+	RequestExpired          = ErrorFault("RequestExpired", http.StatusBadRequest)
 	// BadGateway is a 502 with an HTML page, as a proxy sends it.
 	BadGateway = Fault{code: "BadGateway", kind: htmlPage}
 	// ConnectionReset drops the connection before anything is done.
@@ -61,7 +68,7 @@ var (
 // ErrorFault answers with an AWS error of that code and HTTP status, and does nothing.
 func ErrorFault(code string, status int) Fault {
 	message := "injected " + code
-	if code == "Throttling" {
+	if code == "Throttling" || code == "ThrottlingException" {
 		message = "Rate exceeded"
 	}
 	return Fault{code: code, status: status, message: message}
@@ -165,6 +172,47 @@ func (f *IAM) DenyCredentials(accessKeyIDs ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.denied = accessKeyIDs
+}
+
+// maxSkew is how far the date of a request may be from the time of AWS.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/signing-elements.html
+const maxSkew = 5 * time.Minute
+
+// SetClockSkew sets the clock of AWS ahead of the injected one by d (behind it, if negative): the Date of answers is of
+// that time, and a request signed more than 5 minutes away from it is refused with SignatureDoesNotMatch. The SDK then
+// takes the time from the answer and signs again. 0 ends that, and no date is looked at.
+func (f *IAM) SetClockSkew(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.skew = d
+}
+
+// judgeDate refuses a request that was signed too long before or after the time of AWS, if there is skew.
+func (f *IAM) judgeDate(signed string, now time.Time) *apiFailure {
+	const layout = "20060102T150405Z"
+	now = now.Add(f.skew).UTC()
+	at, err := time.Parse(layout, signed)
+	var message string
+	switch earliest, latest := now.Add(-maxSkew), now.Add(maxSkew); {
+	case f.skew == 0:
+		return nil
+	case err != nil:
+		message = "Date must be in ISO-8601 'basic format'. Got '" + signed + "'."
+	case at.Before(earliest):
+		message = fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)", signed, earliest.Format(layout), now.Format(layout))
+	case at.After(latest):
+		message = fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)", signed, latest.Format(layout), now.Format(layout))
+	default:
+		return nil
+	}
+	return &apiFailure{http.StatusForbidden, "SignatureDoesNotMatch", message}
+}
+
+// awsNow returns the time by the clock of AWS.
+func (f *IAM) awsNow() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clock.Now().Add(f.skew)
 }
 
 // OnWrite sets hooks around mutating operations; either may be nil. before is called ahead of the operation, also if

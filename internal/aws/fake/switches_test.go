@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,7 +48,12 @@ func TestFaults(t *testing.T) {
 		{"ConcurrentModification", fake.ConcurrentModification, "ConcurrentModification", 409, 1, false},
 		{"TemporarilyUnmodifiable", fake.TemporarilyUnmodifiable, "EntityTemporarilyUnmodifiable", 409, 1, false},
 		{"AccessDenied", fake.AccessDenied, "AccessDenied", 403, 1, false},
-		{"ExpiredToken", fake.ErrorFault("ExpiredToken", 403), "ExpiredToken", 403, 1, false},
+		{"ThrottlingException", fake.ThrottlingException, "ThrottlingException", 400, 3, false},
+		{"ServiceFailure", fake.ServiceFailure, "ServiceFailure", 500, 3, false},
+		{"LimitExceeded", fake.LimitExceeded, "LimitExceeded", 409, 1, false},
+		{"ExpiredToken", fake.ExpiredToken, "ExpiredToken", 403, 1, false},
+		{"InvalidClientTokenId", fake.InvalidClientTokenID, "InvalidClientTokenId", 403, 1, false},
+		{"RequestExpired", fake.RequestExpired, "RequestExpired", 400, 1, false},
 		{"BadGateway", fake.BadGateway, "", 502, 3, false},
 		{"ConnectionReset", fake.ConnectionReset, "", 0, 3, false},
 		{"LostAnswer", fake.LostAnswer, "", 0, 3, true},
@@ -180,6 +188,77 @@ func TestStaleReads(t *testing.T) {
 	}
 	r.fake.SetStaleness(0)
 	r.refuse("GetUser", in{"UserName": "alice"}, "NoSuchEntity", 404)
+}
+
+func TestStaleAuthorizationDetails(t *testing.T) {
+	r := newMembershipRig(t)
+	r.fake.SetStaleness(10 * time.Second)
+	r.do("AddUserToGroup", addAlice)
+	r.do("PutUserPolicy", in{"UserName": "alice", "PolicyName": "fence", "PolicyDocument": policy})
+	for _, want := range []int{0, 1} {
+		out, err := r.iam.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if alice := out.UserDetailList[0]; len(alice.GroupList) != want || len(alice.UserPolicyList) != want {
+			t.Errorf("seen are %v and %v, want %d of each", alice.GroupList, alice.UserPolicyList, want)
+		}
+		r.clock.Step(10 * time.Second)
+	}
+}
+
+// Only with skew does the date of a request matter, and then to five minutes from the time of AWS.
+func TestClockSkew(t *testing.T) {
+	r := newRig(t)
+	for _, test := range []struct {
+		skew, signed time.Duration // from the clock
+		want         string
+	}{
+		{0, time.Hour, ""},
+		{time.Minute, -4 * time.Minute, ""},
+		{time.Minute, -4*time.Minute - time.Second, "Signature expired: 20260302T085559Z is now earlier than 20260302T085600Z (20260302T090100Z - 5 min.)"},
+		{-time.Minute, 4 * time.Minute, ""},
+		{-time.Minute, 4*time.Minute + time.Second, "Signature not yet current: 20260302T090401Z is still later than 20260302T090400Z (20260302T085900Z + 5 min.)"},
+	} {
+		r.fake.SetClockSkew(test.skew)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url, strings.NewReader("Action=ListUsers&Version=2010-05-08"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAOPERATORROLE0000/20260302/us-east-1/iam/aws4_request")
+		request.Header.Set("X-Amz-Date", start.Add(test.signed).Format("20060102T150405Z"))
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		refused := strings.Contains(string(body), "<Code>SignatureDoesNotMatch</Code><Message>"+test.want+"</Message>")
+		if refused != (test.want != "") || (answer.StatusCode == http.StatusForbidden) != refused {
+			t.Errorf("skew %s, signed at %s: %d %s", test.skew, test.signed, answer.StatusCode, body)
+		}
+		if got := answer.Header.Get("Date"); got != start.Add(test.skew).Format(http.TimeFormat) {
+			t.Errorf("with a skew of %s the date is %s", test.skew, got)
+		}
+	}
+}
+
+// The SDK learns the time from the answer and signs again.
+func TestSDKCorrectsClockSkew(t *testing.T) {
+	r := newRig(t)
+	r.fake.SetClockSkew(10 * time.Minute)
+	r.do("ListUsers", in{})
+	if calls := r.fake.Calls(); calls[0].Code != "SignatureDoesNotMatch" || calls[len(calls)-1].Code != "" {
+		t.Errorf("saw %+v", calls)
+	}
+	r.fake.ResetCalls()
+	r.do("ListUsers", in{})
+	if first := r.fake.Calls()[0]; first.Code != "" {
+		t.Errorf("the SDK forgot: %+v", first)
+	}
 }
 
 func TestThrottle(t *testing.T) {

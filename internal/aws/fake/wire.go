@@ -78,7 +78,7 @@ func (f *IAM) respond(w http.ResponseWriter, r *http.Request, entry Call, fault 
 			body = body[:len(body)/2]
 		}
 	}
-	w.Header().Set("Date", f.clock.Now().UTC().Format(http.TimeFormat))
+	w.Header().Set("Date", f.awsNow().UTC().Format(http.TimeFormat))
 	w.Header().Set("X-Amzn-RequestId", entry.RequestID)
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -104,7 +104,7 @@ type errorResponse struct {
 	Namespace string   `xml:"xmlns,attr"`
 	Type      string   `xml:"Error>Type"`
 	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
+	Message   string   `xml:"Error>Message,omitempty"`
 	RequestID string   `xml:"RequestId"`
 }
 
