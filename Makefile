@@ -117,6 +117,21 @@ kube-assets: $(SETUP_ENVTEST) ## Provide the local control plane's binaries; the
 test: build kube-assets ## Run the units, properties and suites against the local control plane.
 	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/progress.sh 'go test' go test -race -count=1 -timeout 20m ./...
 
+.PHONY: test-all
+test-all: test-moto test-policies ## Run what make test leaves out: what needs Python or Node.js.
+
+.PHONY: test-moto
+test-moto: ## Hold the contract suite to moto, an independent stand-in for AWS.
+	hack/moto.sh
+
+.PHONY: test-policies
+test-policies: build ## Judge the rendered IAM policies with a simulator of IAM's evaluation.
+	test/policies/run.sh $(LOCALBIN)/manager
+
+.PHONY: terraform-validate
+terraform-validate: ## Validate the Terraform module, where terraform is installed.
+	deploy/terraform/validate.sh
+
 .PHONY: demo
 demo: build kube-assets ## Watch the operator at work on the local control plane.
 	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./hack/demo

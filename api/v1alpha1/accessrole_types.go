@@ -217,8 +217,15 @@ type AccessRoleSpec struct {
 // +kubebuilder:validation:Enum=Unknown;Verified;Different
 type PolicyState string
 
-// PolicyUnknown says that the group's policy was not compared with the rendered one.
-const PolicyUnknown PolicyState = "Unknown"
+// Whether a group carries its guard document.
+const (
+	// PolicyUnknown says that the group's policy was not compared with the rendered one.
+	PolicyUnknown PolicyState = "Unknown"
+	// PolicyVerified says that it was, and is the same.
+	PolicyVerified PolicyState = "Verified"
+	// PolicyDifferent says that it was, and is not.
+	PolicyDifferent PolicyState = "Different"
+)
 
 // Stranger is a member of a managed group whom no grant put there.
 type Stranger struct {

@@ -32,6 +32,9 @@ const (
 	ConditionEligible = "Eligible"
 	// ConditionMembershipsSynced is True when every IAM group membership is as intended.
 	ConditionMembershipsSynced = "MembershipsSynced"
+	// ConditionFenced is True while AWS itself denies the person everything from the last deadline of their grants on. It is
+	// there only for grants of roles with IAM groups.
+	ConditionFenced = "Fenced"
 	// ConditionBindingsSynced is True when every Kubernetes binding is as intended.
 	ConditionBindingsSynced = "BindingsSynced"
 	// ConditionReconciling is present, and True, only while the operator is changing access.
@@ -90,6 +93,10 @@ const (
 	ReasonIdentityMismatch = "IdentityMismatch"
 	// ReasonMFAMissing says that the IAM user has no MFA device.
 	ReasonMFAMissing = "MFAMissing"
+	// ReasonCredentialsStale says that the console password or an access key is older than the role allows.
+	ReasonCredentialsStale = "CredentialsStale"
+	// ReasonQuarantined says that AWS has quarantined the IAM user.
+	ReasonQuarantined = "Quarantined"
 	// ReasonAWSUnavailable says that AWS could not be asked.
 	ReasonAWSUnavailable = "AWSUnavailable"
 	// ReasonAWSDisabled says that the operator runs with --aws=disabled.
@@ -115,6 +122,16 @@ const (
 	ReasonGroupNotFound = "GroupNotFound"
 	// ReasonRemovedByOthers says that somebody took a membership or binding away.
 	ReasonRemovedByOthers = "RemovedByOthers"
+	// ReasonFenced says that the fence was read back.
+	ReasonFenced = "Fenced"
+	// ReasonFenceDisabled says that the operator runs with --fence=disabled.
+	ReasonFenceDisabled = "FenceDisabled"
+	// ReasonNoBoundary says that the IAM user has no permissions boundary, without which the operator writes no policy of theirs.
+	ReasonNoBoundary = "NoBoundary"
+	// ReasonFenceTooLarge says that the IAM user's own inline policies leave no room for a fence.
+	ReasonFenceTooLarge = "FenceTooLarge"
+	// ReasonFenceForbidden says that AWS does not allow the operator to write the fence.
+	ReasonFenceForbidden = "FenceForbidden"
 	// ReasonWaitingForNamespace says that a namespace does not exist yet.
 	ReasonWaitingForNamespace = "WaitingForNamespace"
 	// ReasonConflict says that a binding of our name exists that the operator did not make.
@@ -158,6 +175,14 @@ const (
 	ReasonClusterRoleNotFound = "ClusterRoleNotFound"
 	// ReasonBindNotAllowed says that the operator lacks the verb bind on the ClusterRole.
 	ReasonBindNotAllowed = "BindNotAllowed"
+	// ReasonPolicyDifferent says that an IAM group does not carry the guard document as rendered.
+	ReasonPolicyDifferent = "PolicyDifferent"
+	// ReasonGroupClaimed says that another AccessRole calls for another guard document of an IAM group.
+	ReasonGroupClaimed = "GroupClaimed"
+	// ReasonForeignFence says that a member of an IAM group is fenced by another cluster, whose group it is then.
+	ReasonForeignFence = "ForeignFence"
+	// ReasonInvalidCIDRs says that aws.allowedSourceCIDRs cannot be what is meant.
+	ReasonInvalidCIDRs = "InvalidCIDRs"
 	// ReasonInvalidTicketPattern says that change.ticketPattern is not a regular expression.
 	ReasonInvalidTicketPattern = "InvalidTicketPattern"
 )

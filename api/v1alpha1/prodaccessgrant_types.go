@@ -149,6 +149,10 @@ type GrantAWSStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=5
 	Groups []GroupMembership `json:"groups,omitempty"`
+	// fencedUntil is from when on AWS denies the person everything by itself. It is written before the fence is, and absent
+	// where there is none.
+	// +optional
+	FencedUntil *metav1.Time `json:"fencedUntil,omitempty"`
 }
 
 // GrantBinding is a binding that this grant calls for.

@@ -32,6 +32,7 @@ func root() *cobra.Command {
 	}
 	cmd.AddCommand(runCommand())
 	cmd.AddCommand(auditCommand())
+	cmd.AddCommand(awsCommand())
 	return cmd
 }
 

@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -33,6 +35,8 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
 	"github.com/hera-platform/prod-access-operator/internal/guard"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/policy"
 )
 
 // shutdownTimeout is how long running work may take to end; the pod's grace period (30 s) is longer.
@@ -46,9 +50,22 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
+// Values of flags that switch something.
+const (
+	enabled  = "enabled"
+	disabled = "disabled"
+)
+
 type options struct {
 	kubeconfig              string
 	aws                     string
+	awsRate                 float64
+	revokeRoleARN           string
+	fence                   string
+	clusterName             string
+	userPath                string
+	sweepEvery              time.Duration
+	reportEvery             time.Duration
 	metricsAddress          string
 	metricsSecure           bool
 	probeAddress            string
@@ -61,12 +78,24 @@ type options struct {
 }
 
 func defaults() *options {
-	return &options{aws: "enabled", metricsAddress: "0", metricsSecure: true, probeAddress: ":8081", leaderElect: true, auditMaxMiB: 100}
+	return &options{
+		aws: enabled, awsRate: aws.DefaultRate, fence: enabled, userPath: "/", sweepEvery: 5 * time.Minute, reportEvery: membership.ReportEvery,
+		metricsAddress: "0", metricsSecure: true, probeAddress: ":8081", leaderElect: true, auditMaxMiB: 100,
+	}
 }
 
 func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "path of a kubeconfig; empty: $KUBECONFIG, or the service account of the pod")
 	fs.StringVar(&o.aws, "aws", o.aws, "enabled, or disabled: roles without IAM groups only, and no proof of MFA")
+	fs.Float64Var(&o.awsRate, "aws-rate", o.awsRate, "reads a second that AWS IAM is asked at most; other calls in proportion, removals with a share of their own")
+	fs.StringVar(&o.revokeRoleARN, "revoke-role-arn", o.revokeRoleARN, "IAM role that takes access away, which works when the operator's own does not; "+
+		"empty: the operator's own")
+	fs.StringVar(&o.fence, "fence", o.fence, "enabled: AWS itself denies a person everything after their last deadline, if they have a permissions boundary; or disabled")
+	fs.StringVar(&o.clusterName, "cluster-name", o.clusterName, "name of the cluster in fences, never to be changed while there are any; empty: from the uid of the "+
+		"namespace kube-system")
+	fs.StringVar(&o.userPath, "user-path", o.userPath, "path of the IAM users to whom the operator's rights are limited, such as /hera/, for the check of those rights")
+	fs.DurationVar(&o.sweepEvery, "aws-sweep-every", o.sweepEvery, "how often the users and groups of the AWS account are read as a whole")
+	fs.DurationVar(&o.reportEvery, "credential-report-every", o.reportEvery, "how old a credential report is used; AWS makes none more often than every 4 hours")
 	fs.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "address that serves metrics, such as :8443; 0 serves none")
 	fs.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "serve metrics over HTTPS, to those who may get /metrics")
 	fs.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "address that serves /healthz and /readyz; 0 serves none")
@@ -81,10 +110,25 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 }
 
 func (o *options) validate() error {
-	if o.aws != "enabled" && o.aws != "disabled" {
-		return fmt.Errorf("--aws must be enabled or disabled, not %q", o.aws)
+	for flag, value := range map[string]string{"--aws": o.aws, "--fence": o.fence} {
+		if value != enabled && value != disabled {
+			return fmt.Errorf("%s must be enabled or disabled, not %q", flag, value)
+		}
+	}
+	if o.clusterName != "" && !clusterNames.MatchString(o.clusterName) {
+		return fmt.Errorf("--cluster-name must be at most 40 lower-case letters, digits and dashes, not %q", o.clusterName)
+	}
+	if o.sweepEvery < time.Second || o.reportEvery < time.Second {
+		return errors.New("--aws-sweep-every and --credential-report-every must be at least a second")
+	}
+	if o.awsRate <= 0 {
+		return fmt.Errorf("--aws-rate must be above 0, not %v", o.awsRate)
 	}
 	return nil
+}
+
+func (o *options) awsOptions(watch func(http.RoundTripper) http.RoundTripper) aws.Options {
+	return aws.Options{Timeout: access.CallTimeout, Watch: watch, Rate: o.awsRate, RevokeRoleARN: o.revokeRoleARN, Observe: controller.ObserveAWS}
 }
 
 func run(ctx context.Context, o *options) error {
@@ -100,9 +144,9 @@ func run(ctx context.Context, o *options) error {
 	now := clock.New(realclock.RealClock{})
 	cfg.Wrap(now.Watch)
 
-	var api aws.IAM
-	if o.aws == "enabled" {
-		if api, err = aws.New(ctx, access.CallTimeout, now.Watch); err != nil {
+	var api *aws.Client
+	if o.aws == enabled {
+		if api, err = aws.New(ctx, o.awsOptions(now.Watch)); err != nil {
 			return err
 		}
 	} else {
@@ -136,7 +180,7 @@ func run(ctx context.Context, o *options) error {
 }
 
 // prove registers the controllers with the guard and the audit trail that nothing new is granted without.
-func (o *options) prove(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, api aws.IAM, now *clock.Clock) error {
+func (o *options) prove(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, api *aws.Client, now *clock.Clock) error {
 	self, namespace, err := whoAmI(ctx, cfg)
 	if err != nil {
 		return err
@@ -167,10 +211,56 @@ func (o *options) prove(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config,
 	if err != nil {
 		return fmt.Errorf("preparing the admission guard: %w", err)
 	}
-	if changed, err = controller.Setup(ctx, mgr, api, now, controller.Proof{Guard: whole, Trail: trail, Self: self}); err != nil {
+	at, err := o.atAWS(ctx, api, live)
+	if err != nil {
+		return err
+	}
+	if changed, err = controller.Setup(ctx, mgr, at, now, controller.Proof{Guard: whole, Trail: trail, Self: self}); err != nil {
 		return err
 	}
 	return errors.Join(mgr.Add(trail), mgr.Add(whole))
+}
+
+// atAWS is how AWS is used; api is nil when it is not.
+func (o *options) atAWS(ctx context.Context, api *aws.Client, live client.Reader) (at controller.AWS, err error) {
+	if api == nil {
+		return at, nil
+	}
+	at = controller.AWS{API: api, SweepEvery: o.sweepEvery, Options: membership.Options{ReportEvery: o.reportEvery}}
+	if o.fence == enabled {
+		if at.Cluster, err = o.cluster(ctx, live); err != nil {
+			return at, err
+		}
+	}
+	at.Preflight = func(ctx context.Context, groups []string) ([]string, error) {
+		needs := aws.Needs{Groups: groups, UserPath: o.userPath}
+		in, err := policy.AccountOf(groups[0])
+		if err != nil {
+			return nil, err
+		}
+		if at.Cluster != "" {
+			needs.Boundary = in.Boundary()
+		}
+		return api.Preflight(ctx, needs)
+	}
+	return at, nil
+}
+
+// clusterNames are those that fit into the name of a policy beside all else.
+var clusterNames = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+// cluster is the name that fences bear.
+func (o *options) cluster(ctx context.Context, live client.Reader) (string, error) {
+	if o.clusterName != "" {
+		return o.clusterName, nil
+	}
+	const readable = 8
+	system := &metav1.PartialObjectMetadata{}
+	system.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := live.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system); err != nil {
+		return "", fmt.Errorf("naming the cluster by the namespace %s: %w; --cluster-name names it too", metav1.NamespaceSystem, err)
+	}
+	return string(system.UID)[:readable], nil
 }
 
 func (o *options) sink() audit.Sink {

@@ -37,4 +37,9 @@ func TestOptions(t *testing.T) {
 	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "enabled or disabled") {
 		t.Errorf("--aws=off: %v", err)
 	}
+	o = defaults()
+	o.awsRate = 0
+	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "--aws-rate must be above 0") {
+		t.Errorf("--aws-rate=0: %v", err)
+	}
 }

@@ -27,6 +27,8 @@ const (
 	EffectSync Effect = "Sync"
 	// EffectRemove takes away whatever may exist.
 	EffectRemove Effect = "Remove"
+	// EffectDeactivate makes the person's credentials that are too old unusable.
+	EffectDeactivate Effect = "Deactivate"
 	// EffectVerify looks once more that nothing exists, and takes away what does.
 	EffectVerify Effect = "Verify"
 	// EffectRelease lets the object go: its finalizer is removed.
@@ -38,11 +40,12 @@ const (
 	RecheckAfter = time.Minute
 	// RetryAfter is how long to wait before asking AWS again when it could not be asked.
 	RetryAfter = 10 * time.Second
-	// CallTimeout bounds one call to AWS or to the API server. A write that a paused process had in flight is over
-	// after that long, so absence is verified once more that long after an end.
+	// CallTimeout bounds one call to AWS or to the API server. An addition may wait that long for its turn before it
+	// begins, so absence is verified once more after twice that time from an end: what a paused process still had to write
+	// is written then.
 	CallTimeout = 5 * time.Second
 	// verifyAfter is when that is, counted from status.endedAt, which is in whole seconds, rounded down.
-	verifyAfter = CallTimeout + time.Second
+	verifyAfter = 2*CallTimeout + time.Second
 	// verifyWindow is how long from then on a process that starts still verifies: longer than the lease takes to
 	// change hands.
 	verifyWindow = time.Minute
@@ -67,12 +70,16 @@ type Facts struct {
 	AuditBroken string
 	// AWS is false when the operator runs with --aws=disabled.
 	AWS bool
+	// Fences says whether the operator fences people at AWS.
+	Fences bool
 	// Person is what AWS has just said; nil when it was not asked.
 	Person *Person
 	// Obstacle is why access could not be written although all was well, for as long as nobody mends it.
 	Obstacle Obstacle
 	// TakenAway names a binding or membership that somebody else removed, "" if nobody did.
 	TakenAway string
+	// Suspicion says why it is time to ask AWS about the person of a live grant, "" if it is not.
+	Suspicion string
 	// Done says that the effect of the last decision was just carried out, and that everything was seen to be as it
 	// called for.
 	Done bool
@@ -249,6 +256,9 @@ func (c *decider) hurdle(groups []v1alpha1.IAMGroupName) (Obstacle, Answer) {
 		return Obstacle{eligible.Reason, eligible.Message}, eligible
 	}
 	if c.AWS {
+		if why := c.Person.Unguarded; why != "" {
+			return Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", c.Grant.Spec.Role, why)}, eligible
+		}
 		if o := crowded(c.Person, groups); o.Reason != "" {
 			return o, eligible
 		}
@@ -273,7 +283,18 @@ func (c *decider) eligible() Answer {
 	if p == nil {
 		return Answer{Yes: true, Reason: v1alpha1.ReasonEligible, Message: "AWS is disabled; the Kubernetes username stands alone"}
 	}
-	return Answer{Yes: true, Reason: v1alpha1.ReasonEligible, Message: fmt.Sprintf("the IAM user %s (%s) exists and has an MFA device", p.Name, p.UserID)}
+	if stale, unknown := c.aged(); stale.Reason != "" {
+		return no(stale)
+	} else if unknown.Reason != "" {
+		return no(unknown)
+	}
+	known := fmt.Sprintf("the IAM user %s (%s) exists and has an MFA device", p.Name, p.UserID)
+	if c.Role != nil {
+		if old, _ := p.Credentials.Stale(c.Role.MaxCredentialAge(), c.now); old != "" {
+			known += fmt.Sprintf("; but %s, and the role %s asks for less than %s", old, c.Role.Name, days(c.Role.MaxCredentialAge()))
+		}
+	}
+	return Answer{Yes: true, Reason: v1alpha1.ReasonEligible, Message: known}
 }
 
 // crowded says why the person cannot join the groups: they are in one of them by somebody else's doing, or in too many.

@@ -43,7 +43,7 @@ func (r *Role) MeaningDigest() string {
 		Kubernetes *v1alpha1.KubernetesRole `json:"kubernetes,omitempty"`
 		RulesHash  string                   `json:"rulesHash,omitempty"`
 		Groups     []v1alpha1.IAMGroupName  `json:"groups,omitempty"`
-	}{Kubernetes: r.Spec.Kubernetes, RulesHash: r.RulesHash, Groups: slices.Sorted(slices.Values(r.groups()))}
+	}{Kubernetes: r.Spec.Kubernetes, RulesHash: r.RulesHash, Groups: slices.Sorted(slices.Values(r.Groups()))}
 	return digest(meaningDigestVersion, m)
 }
 

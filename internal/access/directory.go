@@ -14,6 +14,8 @@ import (
 type User struct {
 	UserID, Name, ARN string
 	Tags              map[string]string
+	// Quarantine names the policy by which AWS has quarantined the user, "" if it has not.
+	Quarantine string
 }
 
 // names are all names of the user: those that the tag lists do not replace its own, and the UserId is what stays when the

@@ -70,6 +70,21 @@ func Covers(g *v1alpha1.ProdAccessGrant, group string, now time.Time) bool {
 	})
 }
 
+// FencedUntil is the last deadline of a person's live grants with memberships: from then on AWS is to deny them everything
+// by itself. Zero if there is none.
+func FencedUntil(grants []v1alpha1.ProdAccessGrant, now time.Time) time.Time {
+	var last time.Time
+	for i := range grants {
+		g := &grants[i]
+		for _, m := range g.Status.AWS.Groups {
+			if until := Deadline(g); Covers(g, string(m.Name), now) && until.After(last) {
+				last = until
+			}
+		}
+	}
+	return last
+}
+
 // Claims says whether a membership in the group may have been made on the account of the grant: it is ours, then.
 func Claims(g *v1alpha1.ProdAccessGrant, group string) bool {
 	state := StateOf(g)

@@ -32,12 +32,20 @@ type Person struct {
 	KubernetesUsers []string
 	// MFA says whether the user has an MFA device.
 	MFA bool
+	// Bounded says whether the user has a permissions boundary.
+	Bounded bool
+	// Quarantine names the policy by which AWS has quarantined the user, "" if it has not.
+	Quarantine string
+	// Credentials are the person's own.
+	Credentials Credentials
 	// Memberships are the IAM groups that the user is in.
 	Memberships []string
 	// Directory tells which names are one person's.
 	Directory Directory
 	// Foreign are those groups of the role that the user is in by somebody else's doing.
 	Foreign []string
+	// Unguarded says why a group of the role is not to be joined: it lacks its guard; "" if all have theirs.
+	Unguarded string
 }
 
 // Names are all names of the person, those of every IAM user who claims one of them included: whoever uses one of them is
@@ -110,6 +118,10 @@ func identity(s v1alpha1.Subject, user, userID string, p *Person) Obstacle {
 	if prefix := reserved(user); prefix != "" {
 		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the Kubernetes username %s of the IAM user %s is not a person's: names beginning with %s are reserved; "+
 			"ask the AWS administrator to mend the tag %s", user, s.IAMUser, prefix, v1alpha1.KubernetesUsersTag)}
+	}
+	if p != nil && p.Quarantine != "" {
+		return Obstacle{v1alpha1.ReasonQuarantined, fmt.Sprintf("AWS has quarantined the IAM user %s (%s), as it does when an access key was found in public: "+
+			"the security team must look into it and remove the policy", s.IAMUser, p.Quarantine)}
 	}
 	if p != nil && !p.MFA {
 		return Obstacle{v1alpha1.ReasonMFAMissing, fmt.Sprintf("the IAM user %s has no MFA device: %s must register one "+

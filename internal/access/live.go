@@ -33,6 +33,9 @@ func (c *decider) live() Decision {
 
 // stay decides about access that exists.
 func (c *decider) stay(d Decision) Decision {
+	if c.AWS && c.Person == nil && c.Suspicion != "" {
+		return c.identify(d)
+	}
 	if p := c.Person; c.AWS && p != nil && p.Unavailable == "" {
 		d.Eligible = c.eligible()
 		if e := d.Eligible; !e.Yes {
@@ -93,8 +96,9 @@ func (c *decider) suspend(d Decision, o Obstacle, eligible Answer) Decision {
 	d.State, d.Cause, d.Message, d.Eligible, d.RecheckAfter = v1alpha1.StateSuspended, o.Reason, o.Message, eligible, RecheckAfter
 	if mayExist(d.State, &d.AWS, &d.Kubernetes) {
 		d.Effect = EffectRemove
+		return d
 	}
-	return d
+	return c.retire(d)
 }
 
 // unname withdraws the intention for everything that the role no longer names, and says whether that was anything.
@@ -102,7 +106,7 @@ func (c *decider) unname(d *Decision) (changed bool) {
 	var groups []v1alpha1.IAMGroupName
 	var k *v1alpha1.KubernetesRole
 	if r := c.Role; r != nil {
-		groups = r.groups()
+		groups = r.Groups()
 		if k = r.Spec.Kubernetes; k != nil && k.ClusterRole == d.Kubernetes.ClusterRole {
 			d.Kubernetes.RulesHash = r.RulesHash
 		}

@@ -26,11 +26,12 @@ type Role struct {
 	NotReady string
 }
 
-func (r *Role) groups() []v1alpha1.IAMGroupName {
+// Groups are the IAM groups that the role names.
+func (r *Role) Groups() []v1alpha1.IAMGroupName {
 	if r.Spec.AWS == nil {
 		return nil
 	}
-	return r.Spec.AWS.Groups
+	return slices.Clone(r.Spec.AWS.Groups)
 }
 
 func (r *Role) scope() v1alpha1.Scope {

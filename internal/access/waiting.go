@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
 
@@ -115,11 +117,11 @@ func (c *decider) due() Decision {
 	if c.AWS && c.Person == nil {
 		return c.identify(c.keep(c.prior, ""))
 	}
-	o, eligible := c.hurdle(r.groups())
+	o, eligible := c.hurdle(r.Groups())
 	if o.Reason != "" {
 		d := c.blocked(o)
 		d.Eligible, d.RecheckAfter = eligible, recheckAfter(o)
-		return d
+		return c.retire(d)
 	}
 	d := c.plan()
 	d.Eligible = eligible
@@ -172,11 +174,14 @@ func (c *decider) plan() Decision {
 	d.Record = true
 	if c.AWS {
 		d.AWS.UserID, d.AWS.Names = p.UserID, Stored(p.Names())
+		if c.Fences && p.Bounded && len(r.Groups()) > 0 {
+			d.AWS.FencedUntil = &metav1.Time{Time: c.deadline}
+		}
 	} else {
 		p = nil
 	}
 	d.AWS.Groups = nil
-	for _, group := range r.groups() {
+	for _, group := range r.Groups() {
 		d.AWS.Groups = append(d.AWS.Groups, v1alpha1.GroupMembership{Name: group, Intended: true})
 	}
 	d.Kubernetes = v1alpha1.GrantKubernetesStatus{}

@@ -725,6 +725,8 @@ func (p *pass) carryOut(d *access.Decision) (again, inFlight bool) {
 		return !p.failed, inFlight
 	case access.EffectRelease:
 		p.release()
+	case access.EffectDeactivate:
+		p.Fatalf("%s: credentials do not age in this world", p.g.Name)
 	case access.EffectNone:
 	}
 	return false, false

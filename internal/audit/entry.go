@@ -18,6 +18,7 @@ const (
 	EventRevoked     = "revoked"
 	EventExpired     = "expired"
 	EventDrift       = "drift"
+	EventCredentials = "credentials"
 	EventStranger    = "stranger"
 	EventRevocation  = "revocation"
 	EventExecuted    = "executed"

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -18,13 +21,18 @@ import (
 // Error codes of IAM that are acted upon.
 // Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_AddUserToGroup.html
 const (
-	codeNoSuchEntity  = "NoSuchEntity"
-	codeLimitExceeded = "LimitExceeded"
+	codeNoSuchEntity            = "NoSuchEntity"
+	codeLimitExceeded           = "LimitExceeded"
+	codeConcurrentModification  = "ConcurrentModification"
+	codeTemporarilyUnmodifiable = "EntityTemporarilyUnmodifiable"
+	codeReportNotPresent        = "ReportNotPresent"
+	codeReportExpired           = "ReportExpired"
+	codeReportInProgress        = "ReportInProgress"
 )
 
-func hasCode(err error, code string) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == code
+func hasCode(err error, codes ...string) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && slices.Contains(codes, api.ErrorCode())
 }
 
 // IsNotFound says that AWS has no such user, group or membership.
@@ -33,25 +41,150 @@ func IsNotFound(err error) bool { return hasCode(err, codeNoSuchEntity) }
 // IsQuota says that AWS allows no more of something. Waiting does not help.
 func IsQuota(err error) bool { return hasCode(err, codeLimitExceeded) }
 
+// IsThrottled says that AWS was asked more than it answers. Waiting helps.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+func IsThrottled(err error) bool {
+	return hasCode(err, "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown")
+}
+
+// IsDenied says that AWS knows the caller and does not allow the call.
+func IsDenied(err error) bool {
+	return hasCode(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+}
+
+// IsReportMissing says that there is no credential report yet, or none that is young enough: one must be generated.
+func IsReportMissing(err error) bool { return hasCode(err, codeReportNotPresent, codeReportExpired) }
+
+// IsReportInProgress says that the credential report is being generated.
+func IsReportInProgress(err error) bool { return hasCode(err, codeReportInProgress) }
+
+// IsUnreachable says that AWS gave no answer at all: no connection, none in time, or one that broke before the answer began.
+// An error that AWS answered is none, and neither is a call that was not made or not waited for.
+func IsUnreachable(err error) bool {
+	switch {
+	case err == nil, answered(err):
+		return false
+	case is[*unanswered](err):
+		return true
+	}
+	// What gives credentials within the cluster or the machine is not AWS.
+	if op := operation(err); op != nil && op.Service() != iam.ServiceID && op.Service() != sts.ServiceID {
+		return false
+	}
+	return is[*smithyhttp.RequestSendError](err)
+}
+
+// unasked is a call that was not made: its context ended before its turn at the limiter came.
+type unasked struct{ error }
+
+// unsigned is a call that was not made for want of credentials.
+type unsigned struct{ error }
+
+// abandoned is a call that was made and not waited for: its context ended.
+type abandoned struct{ error }
+
+// unanswered is a call that AWS did not answer in the time that calls are given.
+type unanswered struct{ error }
+
+func (e *unasked) Unwrap() error    { return e.error }
+func (e *unsigned) Unwrap() error   { return e.error }
+func (e *abandoned) Unwrap() error  { return e.error }
+func (e *unanswered) Unwrap() error { return e.error }
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// answered says whether something answered, be it with an error, or in part.
+func answered(err error) bool { return is[smithy.APIError](err) || httpStatus(err) != 0 }
+
+// httpStatus is the status of the answer that an error was made of, 0 if there was none.
+func httpStatus(err error) int {
+	// The SDK makes an answer with status 0 of a connection that gave none.
+	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return resp.HTTPStatusCode()
+	}
+	return 0
+}
+
+// operation is the innermost operation that failed: getting credentials for a call is another.
+func operation(err error) *smithy.OperationError {
+	op, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
+		return nil
+	}
+	if inner := operation(op.Err); inner != nil {
+		return inner
+	}
+	return op
+}
+
+// outcome is an error as metrics count it.
+func outcome(err error) string {
+	api, ok := errors.AsType[smithy.APIError](err)
+	switch {
+	case err == nil:
+		return "OK"
+	case ok:
+		return api.ErrorCode()
+	case httpStatus(err) == http.StatusOK:
+		return "Incomplete"
+	case httpStatus(err) != 0:
+		return fmt.Sprintf("HTTP%d", httpStatus(err))
+	case is[*unasked](err):
+		return "Unasked"
+	case is[*unsigned](err):
+		return "Unsigned"
+	case IsUnreachable(err):
+		return "Unreachable"
+	default:
+		return "Abandoned"
+	}
+}
+
+// What AWS says of these differs from one time to the next, or says nothing of what to do.
+var remedies = map[string]string{
+	"ExpiredToken":                "the credentials that the call was signed with have expired; " + clockRemedy,
+	"ExpiredTokenException":       "the token of the operator's service account has expired; " + clockRemedy,
+	"InvalidClientTokenId":        keyRemedy,
+	"UnrecognizedClientException": keyRemedy,
+	"RequestExpired":              "the call was signed too long ago; " + clockRemedy,
+	"RequestTimeTooSkewed":        clockRemedy,
+	"SignatureDoesNotMatch":       "the signature is wrong or too old; look at the operator's own credentials and at the clock of the node",
+}
+
+const (
+	clockRemedy = "look at the clock of the node that the operator runs on"
+	keyRemedy   = "AWS does not know the operator's own credentials; look at the role of its service account"
+)
+
 // maxExplanation bounds what is told about one error, in bytes.
 const maxExplanation = 300
 
 // Explain tells people what an AWS error means: code and message of AWS, or the nature of the failure when AWS did not
 // answer. It holds no request id, address or credential, so the same trouble always has the same text.
 func Explain(err error) string {
-	var api smithy.APIError
-	var resp *smithyhttp.ResponseError
+	api, ok := errors.AsType[smithy.APIError](err)
 	call := "AWS"
-	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+	if op := operation(err); op != nil {
 		call = "AWS " + op.Service() + " " + op.Operation()
 	}
+	status := httpStatus(err)
 	switch {
-	case errors.As(err, &api):
+	case ok && remedies[api.ErrorCode()] != "":
+		return fmt.Sprintf("%s answered %s: %s", call, api.ErrorCode(), remedies[api.ErrorCode()])
+	case ok:
 		return cut(fmt.Sprintf("%s answered %s: %s", call, api.ErrorCode(), strings.TrimSuffix(api.ErrorMessage(), ".")))
-	// The SDK makes an answer with status 0 of a connection that gave none.
-	case errors.As(err, &resp) && resp.HTTPStatusCode() != 0:
-		return fmt.Sprintf("%s answered with HTTP status %d (%s)", call, resp.HTTPStatusCode(), http.StatusText(resp.HTTPStatusCode()))
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case status != 0 && status != http.StatusOK:
+		return fmt.Sprintf("%s answered with HTTP status %d (%s)", call, status, http.StatusText(status))
+	case is[*unasked](err):
+		return call + " was not called: too many other calls were before it (--aws-rate limits them)"
+	case is[*unsigned](err) && !IsUnreachable(err):
+		return "AWS cannot be called: the operator has no credentials; look at the role of its service account"
+	case is[*abandoned](err):
+		return call + " was given up before AWS answered"
+	case status == http.StatusOK, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return call + " cut the answer short"
 	default:
 		return call + " cannot be reached"

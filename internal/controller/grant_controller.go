@@ -77,6 +77,8 @@ type GrantReconciler struct {
 	memberships *membership.Engine // nil with --aws=disabled
 	guard       Guard
 	trail       Trail
+	// fences says whether people are fenced at AWS.
+	fences bool
 	// self is the username of the operator.
 	self     string
 	rights   *rights
@@ -92,6 +94,8 @@ type GrantReconciler struct {
 	unbound sync.Map
 	// people holds what AWS said about the person of a grant that is being activated, by the grant's UID.
 	people sync.Map
+	// looked holds when AWS was last asked about the person of a grant, by the grant's UID.
+	looked sync.Map
 	// released holds the UIDs of grants that nothing is left to do about.
 	released sync.Map
 	// orphans holds grants that went while they had access, by name, until what they left behind is revoked.
@@ -215,6 +219,7 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			r.alarms.stop(e.Object.GetUID())
 			r.released.Delete(e.Object.GetUID())
+			r.looked.Delete(e.Object.GetUID())
 			r.removals.Forget(e.Object.GetUID())
 			if g, ok := e.Object.(*v1alpha1.ProdAccessGrant); ok && access.MayExist(g) {
 				r.orphans.Store(g.Name, g)
@@ -339,6 +344,6 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	p := &pass{
 		GrantReconciler: r, g: g, stored: g.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),
 	}
-	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil}
+	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences}
 	return p.run(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,12 +16,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/membership"
 	"github.com/hera-platform/prod-access-operator/internal/rbac"
 	"github.com/hera-platform/prod-access-operator/internal/status"
@@ -35,6 +38,7 @@ const (
 	taskSettle   = "settle"
 	taskRemove   = "remove"
 	taskVerify   = "verify"
+	taskRetire   = "retire"
 )
 
 // pass is one reconcile of one grant.
@@ -206,12 +210,43 @@ func (p *pass) gather(ctx context.Context) error {
 			return err
 		}
 	}
-	if known, ok := p.people.Load(p.g.UID); ok && access.StateOf(p.g) == v1alpha1.StateGranting {
-		if i, ok := known.(identified); ok && p.now.Sub(i.at) < identityLasts {
-			p.facts.Person = i.person
-		}
+	if i := p.justIdentified(); i != nil && (access.StateOf(p.g) == v1alpha1.StateGranting || p.ready != nil && p.ready.kind == taskRetire) {
+		p.facts.Person = i.person
+	}
+	if err := p.lookAround(ctx); err != nil {
+		return err
 	}
 	return p.lookForConflict(ctx)
+}
+
+// justIdentified is what AWS said about the person a moment ago, nil if it was not asked.
+func (p *pass) justIdentified() *identified {
+	known, _ := p.people.Load(p.g.UID)
+	if i, ok := known.(identified); ok && p.now.Sub(i.at) < identityLasts {
+		return &i
+	}
+	return nil
+}
+
+// lookAround finds what has happened to the person of live access beside it: what the last sweep saw, and other grants,
+// with which the fence moves.
+func (p *pass) lookAround(ctx context.Context) error {
+	s := &p.g.Status
+	if p.memberships == nil || access.StateOf(p.g) != v1alpha1.StateGranted || s.AWS.UserID == "" {
+		return nil
+	}
+	sweep := p.memberships.Swept(s.AWS.UserID)
+	if last, _ := p.looked.Load(p.g.UID); last == nil || sweep.At.After(last.(time.Time)) { //nolint:forcetypeassert // nothing else is stored
+		p.facts.Suspicion = access.Suspicion(p.g, p.facts.Role, sweep, p.now)
+	}
+	if s.AWS.FencedUntil == nil {
+		return nil
+	}
+	grants, err := Grants{p.client}.OfPerson(ctx, s.AWS.UserID)
+	if until := access.FencedUntil(grants, p.now); err == nil && !until.IsZero() {
+		s.AWS.FencedUntil = &metav1.Time{Time: until}
+	}
+	return err
 }
 
 func (p *pass) readApprovals(ctx context.Context) error {
@@ -251,12 +286,15 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 		inFlight = p.verify(ctx)
 		p.facts.Done = !p.failed && !inFlight
 		return !p.failed, inFlight, nil
+	case access.EffectDeactivate:
+		return p.retire(ctx)
 	case access.EffectNone:
 	case access.EffectRelease:
 		p.tasks.forget(p.g.UID)
 		p.backoff.Forget(p.g.UID)
 		p.endingBackoff.Forget(p.g.UID)
 		p.people.Delete(p.g.UID)
+		p.looked.Delete(p.g.UID)
 		if controllerutil.ContainsFinalizer(p.g, v1alpha1.Finalizer) {
 			return false, false, p.release(ctx, d)
 		}
@@ -265,31 +303,44 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 }
 
 func (p *pass) identify() (again, inFlight bool, err error) {
-	name, groups := p.g.Spec.Subject.IAMUser, p.g.Status.AWS.Groups
-	var of []v1alpha1.IAMGroupName
-	if p.facts.Role.Spec.AWS != nil {
-		of = p.facts.Role.Spec.AWS.Groups
+	name, role := p.g.Spec.Subject.IAMUser, p.facts.Role
+	var others []v1alpha1.IAMGroupName
+	for _, m := range p.g.Status.AWS.Groups {
+		others = append(others, m.Name)
 	}
-	for _, m := range groups {
-		of = append(of, m.Name)
-	}
-	person, ok := await(p, fmt.Sprint(taskIdentify, of), p.tasks.granting, func(ctx context.Context) *access.Person {
-		person := p.memberships.Identify(ctx, name, of)
-		if !person.Found {
-			return person
-		}
-		// Who is who has to be known before anybody's word counts: two names may be one person's.
-		var err error
-		if person.Directory, err = p.memberships.Directory(ctx); err != nil {
-			return &access.Person{Unavailable: err.Error()}
-		}
-		return person
+	person, ok := await(p, fmt.Sprint(taskIdentify, role.Groups(), others), p.tasks.granting, func(ctx context.Context) *access.Person {
+		return p.memberships.Identify(ctx, name, role, others...)
 	})
 	if ok {
 		p.facts.Person = person
 		p.people.Store(p.g.UID, identified{person, p.now})
+		p.looked.Store(p.g.UID, p.now)
 	}
 	return true, !ok, nil
+}
+
+// retire makes credentials of the person that are too old unusable.
+func (p *pass) retire(ctx context.Context) (again, inFlight bool, err error) {
+	person, maxAge := p.facts.Person, p.facts.Role.MaxCredentialAge()
+	done, ok := await(p, taskRetire, p.tasks.removing, func(ctx context.Context) membership.Deactivation {
+		return p.memberships.Retire(ctx, membership.Member{UserID: person.UserID, Name: person.Name, Known: person}, maxAge)
+	})
+	if !ok {
+		return false, true, nil
+	}
+	if done.Keys > 0 || done.Password {
+		what := fmt.Sprintf("%d access keys of the IAM user %s that were older than %s were deactivated", done.Keys, person.Name, maxAge)
+		if done.Password {
+			what += ", and the console password was removed"
+		}
+		p.tell(ctx, []v1alpha1.OutboxEntry{{Event: audit.EventCredentials, At: metav1.NewTime(p.now.Truncate(time.Second)), Message: what}})
+		p.recorder.Eventf(p.g, nil, corev1.EventTypeWarning, "CredentialsDeactivated", "Decide", "%s", what)
+	}
+	p.people.Delete(p.g.UID)
+	if p.facts.Done = done.Err == nil; !p.facts.Done {
+		p.fail(&p.notes.Memberships, done.Err)
+	}
+	return p.facts.Done, false, nil
 }
 
 // sync makes exist what is intended, memberships before bindings, and takes away what is not.
@@ -305,11 +356,12 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	}
 	joined := true
 	if len(groups) > 0 {
-		outcomes, ok := await(p, about(taskSettle, groups), p.tasks.granting, p.settle(groups, settleRecorded))
+		given, ok := await(p, about(taskSettle, groups), p.tasks.granting, p.give(groups))
 		if !ok {
 			return false, true, nil
 		}
-		joined = p.merge(outcomes)
+		p.fenced(given.fence)
+		joined = p.merge(given.groups)
 	}
 	if joined || d.State == v1alpha1.StateGranted {
 		p.bind(ctx)
@@ -368,7 +420,7 @@ func (p *pass) verify(ctx context.Context) (inFlight bool) {
 	var outcomes []settled
 	if groups := p.g.Status.AWS.Groups; len(groups) > 0 {
 		var ok bool
-		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settle(groups, settleAgain)); !ok {
+		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settleForGood(groups)); !ok {
 			return true
 		}
 	}
@@ -382,6 +434,21 @@ func (p *pass) verify(ctx context.Context) (inFlight bool) {
 		}
 	}
 	return false
+}
+
+// settleForGood looks once more at memberships that have been settled, and removes the fence once they are gone.
+func (p *pass) settleForGood(groups []v1alpha1.GroupMembership) func(context.Context) []settled {
+	again, member, fence := p.settle(groups, settleAgain), p.member(), p.g.Status.AWS.FencedUntil
+	return func(ctx context.Context) []settled {
+		all := again(ctx)
+		if fence == nil || p.memberships == nil || slices.ContainsFunc(all, func(o settled) bool { return o.Err != nil }) {
+			return all
+		}
+		if err := p.memberships.Unfence(ctx, member, fence.Time); err != nil {
+			all[0].Err = err
+		}
+		return all
+	}
 }
 
 // settled is what became of one membership of a grant.
@@ -408,8 +475,58 @@ func settleAgain(ctx context.Context, e *membership.Engine, m membership.Member,
 	return e.Verify(ctx, m, group)
 }
 
+func (p *pass) member() membership.Member {
+	return membership.Member{UserID: p.g.Status.AWS.UserID, Name: p.g.Spec.Subject.IAMUser}
+}
+
+// given is what became of memberships that were to be made, and of the fence before them.
+type given struct {
+	fence  membership.Fence
+	groups []settled
+}
+
+// give makes memberships, behind a fence.
+func (p *pass) give(groups []v1alpha1.GroupMembership) func(context.Context) given {
+	member, just := p.member(), p.justIdentified()
+	return func(ctx context.Context) given {
+		// The work may have waited for its turn.
+		if just != nil && p.clock.Now().Sub(just.at) < identityLasts {
+			member.Known = just.person
+		}
+		var g given
+		for _, m := range groups {
+			o := membership.Outcome{Present: true, Err: errAWSDisabled}
+			switch {
+			case p.memberships == nil:
+			case !m.Intended:
+				o = settleRecorded(ctx, p.memberships, member, string(m.Name))
+			default:
+				if g.fence == (membership.Fence{}) {
+					g.fence = p.memberships.Fence(ctx, member)
+				}
+				if o.Err = g.fence.Err; o.Err == nil {
+					o = settleRecorded(ctx, p.memberships, member, string(m.Name))
+				}
+			}
+			g.groups = append(g.groups, settled{m.Name, o})
+		}
+		return g
+	}
+}
+
+// fenced writes down what became of the fence.
+func (p *pass) fenced(f membership.Fence) {
+	switch s := &p.g.Status.AWS; {
+	case !f.Until.IsZero():
+		s.FencedUntil = &metav1.Time{Time: f.Until}
+		p.notes.Fence.Reason = v1alpha1.ReasonFenced
+	case f.Obstacle.Reason != "":
+		s.FencedUntil, p.notes.Fence = nil, f.Obstacle
+	}
+}
+
 func (p *pass) settle(groups []v1alpha1.GroupMembership, by settling) func(context.Context) []settled {
-	member := membership.Member{UserID: p.g.Status.AWS.UserID, Name: p.g.Spec.Subject.IAMUser}
+	member := p.member()
 	return func(ctx context.Context) []settled {
 		var all []settled
 		for _, m := range groups {
@@ -576,6 +693,9 @@ func (p *pass) write(ctx context.Context) error {
 			kind = corev1.EventTypeWarning
 		}
 		measure(p.g, after, p.clock.Now())
+		if after == v1alpha1.StateGranted || before == v1alpha1.StateGranted {
+			p.wakePeers(ctx)
+		}
 		p.recorder.Eventf(p.g, nil, kind, after, "Decide", "%s", c.Message)
 	}
 	for _, e := range told {
@@ -584,6 +704,23 @@ func (p *pass) write(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wakePeers looks again at the other live grants of the person, with whose fence this one's moves.
+func (p *pass) wakePeers(ctx context.Context) {
+	if p.g.Status.AWS.FencedUntil == nil {
+		return
+	}
+	grants, err := Grants{p.client}.OfPerson(ctx, p.g.Status.AWS.UserID)
+	if err != nil {
+		p.log.Error(err, "looking for other grants of the person")
+		return
+	}
+	for i := range grants {
+		if g := &grants[i]; g.UID != p.g.UID && access.StateOf(g) == v1alpha1.StateGranted {
+			p.wake.wake(g.Name, priorityOrdinary)
+		}
+	}
 }
 
 func (p *pass) setFinalizer(ctx context.Context, change func(client.Object, string) bool) error {

@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/aws"
 )
 
 var (
@@ -25,7 +27,41 @@ var (
 	}, []string{"kind"})
 )
 
-func init() { metrics.Registry.MustRegister(transitions, removalLag) }
+var credentialsAging = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	Name: "prod_access_credentials_aging",
+	Help: "Unended grants whose person has credentials past three quarters or eleven twelfths of the age that the role allows, or past it.",
+}, []string{"role", "past"})
+
+// agingLevels are the values of the label past, in the order of access.Credentials.Warning.
+var agingLevels = []string{"three-quarters", "eleven-twelfths", "all"}
+
+var (
+	awsCalls = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "prod_access_aws_calls_total",
+		Help: "Calls to AWS, by what came of them: OK, the error code of AWS, or in one word what happened instead of an answer.",
+	}, []string{"operation", "outcome"})
+	awsWait = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "prod_access_aws_wait_seconds",
+		Help:    "Time that calls to AWS waited for their turn, so as to stay below the limits of the account.",
+		Buckets: []float64{0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60},
+	}, []string{"class", "removal"})
+	awsRate = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "prod_access_aws_rate",
+		Help: "Calls a second that are allowed at the moment; it falls when AWS throttles, and comes back.",
+	}, []string{"class", "removal"})
+)
+
+func init() {
+	metrics.Registry.MustRegister(transitions, removalLag, credentialsAging, awsCalls, awsWait, awsRate)
+}
+
+// ObserveAWS counts a call to AWS that is over.
+func ObserveAWS(o aws.Observation) {
+	class, removal := string(o.Class), strconv.FormatBool(o.Removal)
+	awsCalls.WithLabelValues(o.Operation, o.Outcome).Inc()
+	awsWait.WithLabelValues(class, removal).Observe(o.Waited.Seconds())
+	awsRate.WithLabelValues(class, removal).Set(o.Rate)
+}
 
 // measure counts a change of state that was stored.
 func measure(g *v1alpha1.ProdAccessGrant, state string, now time.Time) {

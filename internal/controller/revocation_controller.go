@@ -35,6 +35,8 @@ import (
 const (
 	// executingEvery is how soon to look again whether what is revoked is gone.
 	executingEvery = time.Second
+	// stayEvery is how often to look whether somebody who was removed from a group is still out of it.
+	stayEvery = 5 * time.Minute
 	// revocationWorkers is how many revocations are looked at side by side; each may wait for AWS.
 	revocationWorkers = 8
 )
@@ -308,7 +310,7 @@ func (r *RevocationReconciler) expel(ctx context.Context, m *v1alpha1.Membership
 		return executing(fmt.Sprintf("a live grant puts %s into the IAM group %s: revoke the grant or the person", m.IAMUser, m.Group)), access.RecheckAfter
 	}
 	// Whoever puts the stranger back finds the revocation still there.
-	return inForce(fmt.Sprintf("%s is not in the IAM group %s", m.IAMUser, m.Group)), groupsEvery
+	return inForce(fmt.Sprintf("%s is not in the IAM group %s", m.IAMUser, m.Group)), stayEvery
 }
 
 // managed says whether a group is one of ours to look after.

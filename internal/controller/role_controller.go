@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/policy"
 	"github.com/hera-platform/prod-access-operator/internal/rbac"
 	"github.com/hera-platform/prod-access-operator/internal/status"
 )
@@ -41,8 +43,8 @@ import (
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=selfsubjectaccessreviews,verbs=create
 
 const (
-	// groupsEvery is how often the groups of a role are read from AWS, give or take a tenth.
-	groupsEvery = 5 * time.Minute
+	// attestersEvery is how often it is looked at from where the attesters of a role may carry reviews.
+	attestersEvery = 5 * time.Minute
 	// roleWorkers is how many roles are looked at side by side, so that one whose groups AWS is slow about delays no other.
 	roleWorkers = 4
 	// maxStrangers bounds how many strangers of a group are named.
@@ -118,6 +120,11 @@ func (r *RoleReader) inspect(ctx context.Context, obj *v1alpha1.AccessRole) (*ac
 	if _, err := access.TicketPattern(&obj.Spec); err != nil {
 		why = access.Obstacle{Reason: v1alpha1.ReasonInvalidTicketPattern, Message: "spec.change.ticketPattern is not a regular expression: " + err.Error()}
 	}
+	if obj.Spec.AWS != nil {
+		if trouble := policy.CheckCIDRs(obj.Spec.AWS.AllowedSourceCIDRs); trouble != "" {
+			why = access.Obstacle{Reason: v1alpha1.ReasonInvalidCIDRs, Message: "spec.aws.allowedSourceCIDRs: " + trouble}
+		}
+	}
 	k := obj.Spec.Kubernetes
 	if k == nil {
 		return role, why, nil
@@ -150,6 +157,9 @@ type RoleReconciler struct {
 	wake        waker
 	// wakeGrant looks at a grant again, before others.
 	wakeGrant func(name string)
+
+	// groupsEvery is how often the groups of a role are read from AWS, give or take a tenth.
+	groupsEvery time.Duration
 
 	mu     sync.Mutex
 	groups map[types.UID]groupsSeen
@@ -216,7 +226,7 @@ func (r *RoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 				"give its service account the verb bind on it", k.ClusterRole)}
 		}
 	}
-	trouble, again := r.inspectGroups(ctx, obj, now)
+	trouble, again := r.inspectGroups(ctx, obj, role, now)
 	if why.Reason == "" {
 		why = trouble
 	}
@@ -238,7 +248,7 @@ func (r *RoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		}
 	}
 	if len(obj.Spec.Approval.Attesters) > 0 {
-		again = sooner(again, groupsEvery)
+		again = sooner(again, attestersEvery)
 	}
 	status.Role(obj, ready, why.Reason, why.Message, r.guard.State().Broken, shared, now)
 	if err := r.write(ctx, obj, stored); err != nil {
@@ -328,7 +338,7 @@ func roleChanges(before, after *v1alpha1.AccessRole) []audit.Entry {
 
 // inspectGroups reads the groups of a role from AWS when it is time to. What cannot be read stays as it was, and makes
 // the role unready only if the group was never seen: every grant asks AWS again in any case.
-func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.AccessRole, now time.Time) (trouble access.Obstacle, again time.Duration) {
+func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.AccessRole, role *access.Role, now time.Time) (trouble access.Obstacle, again time.Duration) {
 	if obj.Spec.AWS == nil || len(obj.Spec.AWS.Groups) == 0 {
 		obj.Status.AWS.Groups = nil
 		return access.Obstacle{}, 0
@@ -346,13 +356,13 @@ func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.Access
 	}
 	last := obj.Status.AWS.Groups
 	obj.Status.AWS.Groups = nil
-	again = groupsEvery*9/10 + rand.N(groupsEvery/5) //nolint:gosec // jitter, not a secret
+	again = r.groupsEvery*9/10 + rand.N(r.groupsEvery/5+1) //nolint:gosec // jitter, not a secret
 	for _, name := range obj.Spec.AWS.Groups {
 		var before v1alpha1.RoleGroupStatus
 		if i := slices.IndexFunc(last, func(g v1alpha1.RoleGroupStatus) bool { return g.Name == name }); i >= 0 {
 			before = last[i]
 		}
-		g, why := r.inspectGroup(ctx, name, before, now)
+		g, why := r.inspectGroup(ctx, role, name, before, now)
 		obj.Status.AWS.Groups = append(obj.Status.AWS.Groups, g)
 		if look := r.missing(ctx, name); look > 0 {
 			again = min(again, look)
@@ -393,8 +403,8 @@ func (r *RoleReconciler) missing(ctx context.Context, group v1alpha1.IAMGroupNam
 	return again
 }
 
-func (r *RoleReconciler) inspectGroup(ctx context.Context, name v1alpha1.IAMGroupName, before v1alpha1.RoleGroupStatus, now time.Time) (v1alpha1.RoleGroupStatus, access.Obstacle) {
-	before.Name, before.PolicyVerified = name, v1alpha1.PolicyUnknown
+func (r *RoleReconciler) inspectGroup(ctx context.Context, role *access.Role, name v1alpha1.IAMGroupName, before v1alpha1.RoleGroupStatus, now time.Time) (v1alpha1.RoleGroupStatus, access.Obstacle) {
+	before.Name = name
 	group, err := r.memberships.Inspect(ctx, string(name))
 	switch {
 	case err != nil && before.ARN != "":
@@ -406,7 +416,7 @@ func (r *RoleReconciler) inspectGroup(ctx context.Context, name v1alpha1.IAMGrou
 			Message: fmt.Sprintf("AWS has no IAM group %s: create it, or name another in spec.aws.groups", name)}
 	}
 	now = now.Truncate(time.Second)
-	g := v1alpha1.RoleGroupStatus{Name: name, ARN: group.ARN, Members: int32(len(group.Members)), PolicyVerified: v1alpha1.PolicyUnknown} //nolint:gosec // IAM has 5,000 users at most
+	g := v1alpha1.RoleGroupStatus{Name: name, ARN: group.ARN, Members: int32(len(group.Members))} //nolint:gosec // IAM has 5,000 users at most
 	for id, user := range group.Members {
 		if claimed, err := r.memberships.Claimed(ctx, id, string(name)); err != nil || claimed {
 			continue
@@ -418,8 +428,62 @@ func (r *RoleReconciler) inspectGroup(ctx context.Context, name v1alpha1.IAMGrou
 		g.Strangers = append(g.Strangers, s)
 	}
 	slices.SortFunc(g.Strangers, func(a, b v1alpha1.Stranger) int { return strings.Compare(a.IAMUser, b.IAMUser) })
+	why := r.guardTrouble(ctx, role, &g, before.PolicyVerified)
 	if len(g.Strangers) > maxStrangers {
 		g.Strangers = g.Strangers[:maxStrangers]
 	}
-	return g, access.Obstacle{}
+	return g, why
+}
+
+// guardTrouble compares the guard document of a group, and says what keeps the role from being granted.
+func (r *RoleReconciler) guardTrouble(ctx context.Context, role *access.Role, g *v1alpha1.RoleGroupStatus, before v1alpha1.PolicyState) access.Obstacle {
+	if other, err := r.claimedBy(ctx, role, g); err != nil {
+		return access.Obstacle{Reason: v1alpha1.ReasonError, Message: err.Error()}
+	} else if other != "" {
+		return access.Obstacle{Reason: v1alpha1.ReasonGroupClaimed, Message: fmt.Sprintf("the IAM group %s is also the AccessRole %s's, which calls for another guard document: "+
+			"give each role groups of its own", g.Name, other)}
+	}
+	state, why, err := r.memberships.Guarded(ctx, role, g.Name)
+	switch g.PolicyVerified = state; {
+	case err != nil && before == v1alpha1.PolicyVerified:
+		g.PolicyVerified = before // every grant looks at it again in any case
+	case err != nil:
+		return access.Obstacle{Reason: v1alpha1.ReasonAWSUnavailable, Message: fmt.Sprintf("the guard of the IAM group %s cannot be verified: %s", g.Name, err)}
+	case why != "":
+		return access.Obstacle{Reason: v1alpha1.ReasonPolicyDifferent, Message: why}
+	}
+	strangers := make([]string, 0, len(g.Strangers))
+	for _, s := range g.Strangers {
+		strangers = append(strangers, s.IAMUser)
+	}
+	if user, cluster := r.memberships.FencedElsewhere(strangers); user != "" {
+		return access.Obstacle{Reason: v1alpha1.ReasonForeignFence, Message: fmt.Sprintf("%s is in the IAM group %s by the operator of another cluster (%s): "+
+			"give each cluster groups of its own", user, g.Name, cluster)}
+	}
+	return access.Obstacle{}
+}
+
+// claimedBy names an older role that calls for another guard document of a group, "" if there is none.
+func (r *RoleReconciler) claimedBy(ctx context.Context, role *access.Role, g *v1alpha1.RoleGroupStatus) (string, error) {
+	var list v1alpha1.AccessRoleList
+	if err := r.client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return "", fmt.Errorf("listing AccessRoles: %w", err)
+	}
+	in, err := policy.AccountOf(g.ARN)
+	if err != nil {
+		return "", err
+	}
+	// A document that cannot be rendered is not the same as any.
+	ours, _ := policy.Guard(role.Name, &role.Spec, in)
+	for i := range list.Items {
+		o := &list.Items[i]
+		older := cmp.Or(o.CreationTimestamp.Compare(role.Created), strings.Compare(o.Name, role.Name)) < 0
+		if o.Name == role.Name || !older || !access.NamesGroup(&o.Spec, g.Name) {
+			continue
+		}
+		if theirs, _ := policy.Guard(o.Name, &o.Spec, in); theirs == "" || theirs != ours {
+			return o.Name, nil
+		}
+	}
+	return "", nil
 }

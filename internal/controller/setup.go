@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	realclock "k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,9 +56,19 @@ type Proof struct {
 	Self string
 }
 
-// Setup registers every controller. api is nil with --aws=disabled. It returns what is to be called when the answer of
-// the guard has changed.
-func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock, proof Proof) (guardChanged func(context.Context), err error) {
+// AWS says how the operator uses AWS. The zero AWS is --aws=disabled.
+type AWS struct {
+	// API is nil with --aws=disabled.
+	API aws.IAM
+	// SweepEvery is how often the whole account is read, give or take a tenth.
+	SweepEvery time.Duration
+	// Preflight names the rights that the operator lacks on groups, by their ARNs; nil checks none.
+	Preflight func(ctx context.Context, groups []string) (missing []string, err error)
+	membership.Options
+}
+
+// Setup registers every controller. It returns what is to be called when the answer of the guard has changed.
+func Setup(ctx context.Context, mgr ctrl.Manager, at AWS, clock Clock, proof Proof) (guardChanged func(context.Context), err error) {
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, fmt.Errorf("adding indexes to the cache: %w", err)
 	}
@@ -73,18 +85,25 @@ func Setup(ctx context.Context, mgr ctrl.Manager, api aws.IAM, clock Clock, proo
 		}
 	}
 	var memberships *membership.Engine
-	if api != nil {
-		memberships = membership.New(api, Grants{mgr.GetClient()}, clock)
+	if at.API != nil {
+		memberships = membership.New(at.API, Grants{mgr.GetClient()}, clock, at.Options)
 	}
 	rec := mgr.GetEventRecorder(Name)
 	roles := &RoleReader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Rules: rbac.NewRules(mgr.GetClient(), mgr.GetClient())}
 	roleReconciler := NewRoleReconciler(mgr.GetClient(), clock, rec, roles, memberships, proof)
+	roleReconciler.groupsEvery = at.SweepEvery
 	if err := roleReconciler.SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the role controller: %w", err)
 	}
 	grants := NewGrantReconciler(mgr.GetClient(), mgr.GetAPIReader(), clock, rec, roles, memberships, proof)
+	grants.fences = at.Cluster != ""
 	if err := grants.SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the grant controller: %w", err)
+	}
+	if memberships != nil {
+		if err := mgr.Add(&sweeps{GrantReconciler: grants, every: at.SweepEvery, preflight: at.Preflight, ticker: realclock.RealClock{}}); err != nil {
+			return nil, fmt.Errorf("adding the sweeps: %w", err)
+		}
 	}
 	wakeGrant := func(name string) { grants.wake.wake(name, priorityRemoval) }
 	roleReconciler.wakeGrant = wakeGrant

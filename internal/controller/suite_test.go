@@ -34,6 +34,8 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
 	"github.com/hera-platform/prod-access-operator/internal/controller/prooftest"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 )
@@ -45,6 +47,9 @@ var (
 	serial  atomic.Int64
 	// slow holds back the removals of a person, by name, until a channel is closed.
 	slow sync.Map
+
+	// sweepEvery is how often the operator reads the whole account.
+	sweepEvery = 5 * time.Second
 
 	// now is the operator's time.
 	now = clock.New(realclock.RealClock{})
@@ -71,7 +76,7 @@ func run(m *testing.M) int {
 	} else {
 		ctrl.SetLogger(zap.New(zap.WriteTo(discard{})))
 	}
-	account = fake.New(fake.Config{})
+	account = fake.New(fake.Config{ReportEvery: sweepEvery})
 	account.OnWrite(func(c fake.Call) error {
 		if release, ok := slow.Load(c.Params.Get("UserName")); ok && c.Op == "RemoveUserFromGroup" {
 			<-release.(chan struct{}) //nolint:forcetypeassert // nothing else is stored
@@ -119,7 +124,9 @@ func startOperator(ctx context.Context, cp *controlplane.ControlPlane, api *iam.
 	if err != nil {
 		return nil, err
 	}
-	if changed, err = controller.Setup(ctx, mgr, api, now, prooftest.Proof(&guard, &trail)); err != nil {
+	if changed, err = controller.Setup(ctx, mgr, controller.AWS{
+		API: api, SweepEvery: sweepEvery, Options: membership.Options{Cluster: "hera", ReportEvery: sweepEvery / 2},
+	}, now, prooftest.Proof(&guard, &trail)); err != nil {
 		return nil, err
 	}
 	stopped := make(chan error, 1)
@@ -157,8 +164,22 @@ func role(t *testing.T, change func(*v1alpha1.AccessRole)) *v1alpha1.AccessRole 
 	if change != nil {
 		change(r)
 	}
+	guarded(t, r)
 	create(t, r)
 	return r
+}
+
+// guarded makes the groups of a role, if there are none yet, and gives them their guard.
+func guarded(t *testing.T, r *v1alpha1.AccessRole) {
+	t.Helper()
+	for _, group := range r.Spec.AWS.Groups {
+		if err := account.Admin("CreateGroup", map[string]string{"GroupName": string(group)}); err != nil && !strings.Contains(err.Error(), "EntityAlreadyExists") {
+			t.Fatal(err)
+		}
+	}
+	if err := policytest.Guard(account, r); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func namespaced(r *v1alpha1.AccessRole) { r.Spec.Kubernetes.Scope = v1alpha1.ScopeNamespaces }

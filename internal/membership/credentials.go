@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -28,9 +30,13 @@ type Deactivation struct {
 	Keys int
 	// Password says that a console password was removed by this call.
 	Password bool
-	// Err is set as long as it is not verified that no access key is Active and that there is no console password. It is
-	// told to people; the call is to be made again.
+	// Err is set as long as it is not verified that nothing that was to go can be used any more. It is told to people; the
+	// call is to be made again.
 	Err error
+
+	// madeBefore spares access keys that are younger; zero spares none. keepPassword spares the console password.
+	madeBefore   time.Time
+	keepPassword bool
 }
 
 // Deactivate sets every access key of a user Inactive, then removes the console password, and reads both back. A key that
@@ -38,14 +44,32 @@ type Deactivation struct {
 // the name now; with a UserID, nobody else's credentials are touched, and a user who was renamed is found. What is done
 // already is not done again. Five calls, and one more for each active key and each further page.
 func (e *Engine) Deactivate(ctx context.Context, m Member) Deactivation {
+	ctx = aws.ForRemoval(ctx)
 	p, err := e.present(ctx, m)
 	if err != nil {
 		return Deactivation{Err: err}
 	}
-	if !p.Found {
-		return Deactivation{}
+	return e.deactivate(ctx, p, Deactivation{})
+}
+
+// Retire does the same with those credentials of a person alone that are older than maxAge. The age of the password is
+// taken from m.Known, which must be set.
+func (e *Engine) Retire(ctx context.Context, m Member, maxAge time.Duration) Deactivation {
+	known := m.justSeen()
+	if known == nil {
+		return Deactivation{Err: errNobody}
 	}
-	d := Deactivation{Found: true, Member: Member{UserID: p.UserID, Name: p.Name}}
+	now := e.clock.Now()
+	password := access.Credentials{PasswordSince: known.Credentials.PasswordSince, PasswordUnknown: known.Credentials.PasswordUnknown}
+	stale, _ := password.Stale(maxAge, now)
+	return e.deactivate(aws.ForRemoval(ctx), known, Deactivation{madeBefore: now.Add(-maxAge), keepPassword: stale == ""})
+}
+
+func (e *Engine) deactivate(ctx context.Context, p *access.Person, d Deactivation) Deactivation {
+	if !p.Found {
+		return d
+	}
+	d.Found, d.Member = true, Member{UserID: p.UserID, Name: p.Name}
 	unlock, err := e.people.lock(ctx, p.UserID)
 	if err != nil {
 		d.Err = err
@@ -76,23 +100,21 @@ func (e *Engine) present(ctx context.Context, m Member) (*access.Person, error) 
 		}
 	}
 	// Renamed, deleted, or another user has the name now.
-	users, err := e.users(ctx)
+	all, err := e.readAccount(ctx, 0)
 	if err != nil {
-		return nil, say(err)
+		return nil, err
 	}
-	for _, u := range users {
-		if u.UserID == m.UserID {
-			return &access.Person{Found: true, Name: u.Name, UserID: u.UserID}, nil
-		}
+	if u := all.users[m.UserID]; u != nil {
+		return &access.Person{Found: true, Name: u.Name, UserID: u.UserID}, nil
 	}
 	return &access.Person{}, nil
 }
 
-// deactivateKeys sets every access key Inactive, each whatever becomes of the others.
+// deactivateKeys sets access keys Inactive, each whatever becomes of the others.
 func (e *Engine) deactivateKeys(ctx context.Context, d *Deactivation) error {
-	active, err := e.activeKeys(ctx, d.Member.Name)
+	active, err := e.activeKeys(ctx, d)
 	for _, key := range active {
-		_, failed := e.iam.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &d.Member.Name, AccessKeyId: &key, Status: types.StatusTypeInactive})
+		_, failed := e.iam.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &d.Member.Name, AccessKeyId: &key.ID, Status: types.StatusTypeInactive})
 		switch {
 		case failed == nil:
 			d.Keys++
@@ -103,34 +125,19 @@ func (e *Engine) deactivateKeys(ctx context.Context, d *Deactivation) error {
 	return err
 }
 
-// activeKeys are the ids of the user's access keys that are not Inactive; none if the user has gone.
-func (e *Engine) activeKeys(ctx context.Context, name string) ([]string, error) {
-	var active []string
-	pages := iam.NewListAccessKeysPaginator(e.iam, &iam.ListAccessKeysInput{UserName: &name})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if aws.IsNotFound(err) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if page.AccessKeyMetadata == nil || page.IsTruncated && page.Marker == nil {
-			return nil, errIncomplete
-		}
-		for _, k := range page.AccessKeyMetadata {
-			if k.AccessKeyId == nil {
-				return nil, errIncomplete
-			}
-			if k.Status != types.StatusTypeInactive {
-				active = append(active, *k.AccessKeyId)
-			}
-		}
+// activeKeys are the access keys that are to go and are not Inactive; none if the user has gone.
+func (e *Engine) activeKeys(ctx context.Context, d *Deactivation) ([]access.Key, error) {
+	keys, err := e.keys(ctx, d.Member.Name)
+	if aws.IsNotFound(err) {
+		return nil, nil
 	}
-	return active, nil
+	return slices.DeleteFunc(keys, func(k access.Key) bool { return !d.madeBefore.IsZero() && !k.Created.Before(d.madeBefore) }), err
 }
 
 func (e *Engine) removePassword(ctx context.Context, d *Deactivation) error {
+	if d.keepPassword {
+		return nil
+	}
 	_, err := e.iam.DeleteLoginProfile(ctx, &iam.DeleteLoginProfileInput{UserName: &d.Member.Name})
 	d.Password = err == nil
 	if aws.IsNotFound(err) {
@@ -141,12 +148,15 @@ func (e *Engine) removePassword(ctx context.Context, d *Deactivation) error {
 
 // verifyCredentials reads back that there is neither: the keys too, for whoever had the password could make one meanwhile.
 func (e *Engine) verifyCredentials(ctx context.Context, d *Deactivation) error {
-	active, err := e.activeKeys(ctx, d.Member.Name)
+	active, err := e.activeKeys(ctx, d)
 	if err != nil {
 		return err
 	}
 	if len(active) > 0 {
 		return told{text: fmt.Sprintf("AWS still shows %d active access keys of the IAM user %s", len(active), d.Member.Name)}
+	}
+	if d.keepPassword {
+		return nil
 	}
 	out, err := e.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &d.Member.Name})
 	switch {

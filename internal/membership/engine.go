@@ -6,6 +6,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -36,33 +37,61 @@ type Engine struct {
 	clock  Clock
 	people keyedMutex
 
-	directory directory
-	absences  absences
+	options  Options
+	account  account
+	report   credentialReport
+	absences absences
+}
+
+// Options of an Engine.
+type Options struct {
+	// Cluster names the cluster in the fences that it writes; "" writes none.
+	Cluster string
+	// ReportEvery is how old a credential report is used; zero means ReportEvery, the age at which AWS makes another.
+	ReportEvery time.Duration
 }
 
 // New makes an Engine.
-func New(api aws.IAM, grants Grants, clock Clock) *Engine {
-	return &Engine{iam: api, grants: grants, clock: clock}
+func New(api aws.IAM, grants Grants, clock Clock, o Options) *Engine {
+	o.ReportEvery = cmp.Or(o.ReportEvery, ReportEvery)
+	return &Engine{iam: api, grants: grants, clock: clock, options: o}
 }
 
-// Identify asks AWS about a person, and which of the groups they are in by somebody else's doing. It answers always:
-// what could not be asked is said in Person.Unavailable. Three calls, and one more for each further page.
-func (e *Engine) Identify(ctx context.Context, name string, groups []v1alpha1.IAMGroupName) *access.Person {
+// Identify asks AWS about a person who is to have a role, and which of its groups, and of the others, they are in by somebody
+// else's doing; a nil role demands nothing of them. It answers always: what could not be asked is said in
+// Person.Unavailable. Three calls, two more for a role with a maximum age of credentials, one more for each further page, and
+// a reading of the account that is shared with all others within a minute.
+func (e *Engine) Identify(ctx context.Context, name string, role *access.Role, others ...v1alpha1.IAMGroupName) *access.Person {
 	// An empty name would make AWS answer for the operator itself.
 	if name == "" {
 		return &access.Person{}
 	}
-	p, err := e.identify(ctx, name, groups)
+	p, err := e.identify(ctx, name, role, others)
 	if err != nil {
-		return &access.Person{Unavailable: explain(err)}
+		return &access.Person{Unavailable: say(err).Error()}
 	}
 	return p
 }
 
-func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IAMGroupName) (*access.Person, error) {
+func (e *Engine) identify(ctx context.Context, name string, role *access.Role, groups []v1alpha1.IAMGroupName) (*access.Person, error) {
 	p, err := e.user(ctx, name)
 	if err != nil || !p.Found {
 		return p, err
+	}
+	known, err := e.whoIs(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if role != nil {
+		groups = append(role.Groups(), groups...)
+		if maxAge := role.MaxCredentialAge(); maxAge > 0 {
+			if p.Credentials, err = e.credentials(ctx, known, maxAge); err != nil {
+				return nil, err
+			}
+		}
+		if p.Unguarded, err = e.unguarded(ctx, role); err != nil {
+			return nil, err
+		}
 	}
 	// One device is enough, and the first page holds one if there is any.
 	devices, err := e.iam.ListMFADevices(ctx, &iam.ListMFADevicesInput{UserName: &p.Name})
@@ -73,25 +102,51 @@ func (e *Engine) identify(ctx context.Context, name string, groups []v1alpha1.IA
 		return nil, errIncomplete
 	}
 	p.MFA = len(devices.MFADevices) > 0
+	return p, e.placeIn(ctx, p, groups)
+}
 
-	unlock, err := e.people.lock(ctx, p.UserID)
+// whoIs adds to a person what the account says about them. Who is who has to be known before anybody's word counts: two
+// names may be one person's.
+func (e *Engine) whoIs(ctx context.Context, p *access.Person) (*userDetail, error) {
+	all, err := e.readAccount(ctx, accountFor)
 	if err != nil {
 		return nil, err
+	}
+	known := all.users[p.UserID]
+	if known == nil || known.Quarantine != "" {
+		// Made, or let go, since.
+		if all, err = e.readAccount(ctx, 0); err != nil {
+			return nil, err
+		}
+		if known = all.users[p.UserID]; known == nil {
+			// AWS does not list the user yet.
+			known = &userDetail{User: access.User{Name: p.Name}}
+		}
+	}
+	p.Directory, p.Quarantine = all.who, known.Quarantine
+	return known, nil
+}
+
+// placeIn adds to a person the groups that they are in, and in which of these by somebody else's doing.
+func (e *Engine) placeIn(ctx context.Context, p *access.Person, groups []v1alpha1.IAMGroupName) error {
+	unlock, err := e.people.lock(ctx, p.UserID)
+	if err != nil {
+		return err
 	}
 	defer unlock()
 	if p.Memberships, err = e.memberships(ctx, p.Name); err != nil {
-		return nil, err
+		return err
 	}
 	grants, err := e.grants.OfPerson(ctx, p.UserID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, group := range groups {
 		if contains(p.Memberships, string(group)) && !claimed(grants, string(group)) {
 			p.Foreign = append(p.Foreign, string(group))
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // userName is what IAM takes for the name of a user; it refuses to look for any other.
@@ -114,11 +169,24 @@ func (e *Engine) user(ctx context.Context, name string) (*access.Person, error) 
 	if u == nil || u.UserId == nil || u.UserName == nil || u.Arn == nil {
 		return nil, errIncomplete
 	}
-	return &access.Person{Found: true, Name: *u.UserName, UserID: *u.UserId, KubernetesUsers: access.KubernetesUsersOf(*u.UserName, *u.Arn, tagsOf(u.Tags))}, nil
+	return &access.Person{Found: true, Name: *u.UserName, UserID: *u.UserId, KubernetesUsers: access.KubernetesUsersOf(*u.UserName, *u.Arn, tagsOf(u.Tags)),
+		Bounded: u.PermissionsBoundary != nil}, nil
 }
 
 // Member is a person as a grant recorded them.
-type Member struct{ UserID, Name string }
+type Member struct {
+	UserID, Name string
+	// Known is what AWS has just said about the person; nil when it was not asked. It is not asked again then.
+	Known *access.Person
+}
+
+// justSeen is what AWS has just said about the person, nil if that is not known.
+func (m Member) justSeen() *access.Person {
+	if m.Known != nil && m.Known.Found && m.Known.UserID == m.UserID {
+		return m.Known
+	}
+	return nil
+}
 
 // Outcome says what became of one membership.
 type Outcome struct {
@@ -138,7 +206,8 @@ func unknown(err error) Outcome { return Outcome{Present: true, Err: err} }
 
 // Settle makes one membership what the live grants of the person call for, and reads it back. ours says that the
 // caller has it on record that a membership in the group may be of our making; without a record in any grant a
-// membership is somebody else's and stays. Three or four calls, and one more for each further page.
+// membership is somebody else's and stays. Three or four calls, two less for a person who was just seen, and one more for
+// each further page.
 func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) Outcome {
 	unlock, err := e.people.lock(ctx, m.UserID)
 	if err != nil {
@@ -158,6 +227,7 @@ func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) 
 		defer cancel()
 		return e.join(ctx, m, group, grants)
 	}
+	ctx = aws.ForRemoval(ctx)
 	// Whoever takes it away from here on, it is not against any grant.
 	e.absences.clear(m.UserID, group)
 	if !ours && !claimed(grants, group) {
@@ -167,8 +237,9 @@ func (e *Engine) Settle(ctx context.Context, m Member, group string, ours bool) 
 }
 
 // Verify looks once more that a membership which no live grant covers is gone, and removes it if it is not: a write that
-// was on its way when it was removed may have brought it back. Two calls when all is well.
+// was on its way when it was removed may have brought it back. One call when all is well.
 func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
+	ctx = aws.ForRemoval(ctx)
 	unlock, err := e.people.lock(ctx, m.UserID)
 	if err != nil {
 		return unknown(err)
@@ -183,18 +254,14 @@ func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
 		return Outcome{Covered: true}
 	}
 	e.absences.clear(m.UserID, group)
-	name, err := e.presentName(ctx, m, group)
-	if err != nil {
+	groups, err := e.memberships(ctx, m.Name)
+	switch {
+	case aws.IsNotFound(err):
+		// Renamed or deleted: the group itself knows its members by UserId.
+		return e.leave(ctx, m, group)
+	case err != nil:
 		return unknown(say(err))
-	}
-	if name == "" {
-		return Outcome{}
-	}
-	groups, err := e.memberships(ctx, name)
-	if err != nil && !aws.IsNotFound(err) {
-		return unknown(say(err))
-	}
-	if !contains(groups, group) {
+	case !contains(groups, group):
 		return Outcome{}
 	}
 	return e.leave(ctx, m, group)
@@ -204,6 +271,7 @@ func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
 // membership that a live grant covers is left alone, and so is one in a group that somebody is not in or that AWS does not
 // have. Two calls when there is nothing to remove, four otherwise.
 func (e *Engine) Expel(ctx context.Context, iamUser, group string) Outcome {
+	ctx = aws.ForRemoval(ctx)
 	// AWS would take the caller to be meant.
 	if iamUser == "" {
 		return unknown(errNobody)
@@ -251,8 +319,10 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 			"it was deleted, renamed or created anew; create another grant", m.Name, m.UserID)}
 		return o
 	}
-	before, err := e.memberships(ctx, name)
-	if err != nil {
+	var before []string
+	if known := m.justSeen(); known != nil {
+		before = known.Memberships
+	} else if before, err = e.memberships(ctx, name); err != nil {
 		o.Err = say(err)
 		return o
 	}
@@ -273,10 +343,7 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 			"nothing is added meanwhile", name, group)
 		return o
 	}
-	// Bounded as a whole: whoever verifies an end later counts on no write being on its way for longer.
-	adding, cancel := context.WithTimeout(ctx, access.CallTimeout)
-	defer cancel()
-	_, err = e.iam.AddUserToGroup(adding, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
+	_, err = e.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
 	switch {
 	case aws.IsQuota(err):
 		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonQuotaExceeded, Message: fmt.Sprintf("%s cannot join the IAM group %s: %s; ask the AWS administrator",
@@ -354,6 +421,9 @@ func (e *Engine) presentName(ctx context.Context, m Member, group string) (strin
 
 // nameOf is the name of the person if the user of the recorded name is still that person, else "".
 func (e *Engine) nameOf(ctx context.Context, m Member) (string, error) {
+	if known := m.justSeen(); known != nil && known.Name == m.Name {
+		return m.Name, nil
+	}
 	out, err := e.iam.GetUser(ctx, &iam.GetUserInput{UserName: &m.Name})
 	if aws.IsNotFound(err) {
 		return "", nil

@@ -22,8 +22,9 @@ import (
 // maxMessage bounds a condition message, in bytes: readable in a terminal, and far below what the API allows.
 const maxMessage = 1024
 
-// Notes are what went wrong on either side while a decision was carried out; zero when nothing did.
-type Notes struct{ Memberships, Bindings access.Obstacle }
+// Notes are what went wrong on either side while a decision was carried out, zero when nothing did, and what is new about
+// the fence, zero when nothing is.
+type Notes struct{ Memberships, Bindings, Fence access.Obstacle }
 
 // Grant brings the status of a grant in line with a decision.
 func Grant(g *v1alpha1.ProdAccessGrant, d *access.Decision, notes Notes, now time.Time) {
@@ -66,6 +67,7 @@ func Grant(g *v1alpha1.ProdAccessGrant, d *access.Decision, notes Notes, now tim
 	c.side(v1alpha1.ConditionMembershipsSynced, memberships, about(d, notes.Memberships, membershipReasons))
 	c.side(v1alpha1.ConditionBindingsSynced, bindings, about(d, notes.Bindings, bindingReasons))
 
+	c.fence(g, d, notes.Fence)
 	c.only(v1alpha1.ConditionReconciling, d.State == v1alpha1.StateGranting || d.State == v1alpha1.StateRevoking,
 		cmp.Or(d.Cause, d.State), d.Message)
 	// What a request is, and who can know who made it, cannot change: nothing else cannot end by itself or by somebody's help: the request never changes.
@@ -168,6 +170,30 @@ func (c conditions) side(kind string, v sideView, note access.Obstacle) {
 		return
 	}
 	c.set(kind, when(v.synced), v.reason, v.message)
+}
+
+// fence says whether AWS ends the access by itself, and when.
+func (c conditions) fence(g *v1alpha1.ProdAccessGrant, d *access.Decision, note access.Obstacle) {
+	ends := &g.Status.AccessEndsNoLaterThan
+	ends.AWS = nil
+	if len(d.AWS.Groups) == 0 || access.Terminal(d.State) {
+		meta.RemoveStatusCondition(c.of, v1alpha1.ConditionFenced)
+		return
+	}
+	if note.Reason != "" {
+		c.set(v1alpha1.ConditionFenced, when(note.Reason == v1alpha1.ReasonFenced), note.Reason, note.Message)
+	}
+	last := meta.FindStatusCondition(*c.of, v1alpha1.ConditionFenced)
+	if last == nil {
+		return
+	}
+	message := last.Message
+	if last.Status == metav1.ConditionTrue && d.AWS.FencedUntil != nil {
+		ends.AWS = d.AWS.FencedUntil.DeepCopy()
+		message = fmt.Sprintf("from %s on AWS denies %s everything, whatever becomes of the operator, until the last access is gone", ends.AWS.UTC().Format(time.RFC3339),
+			g.Spec.Subject.IAMUser)
+	}
+	c.set(last.Type, last.Status, last.Reason, message)
 }
 
 // only keeps a condition present just as long as it is True.

@@ -30,6 +30,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/test/operator"
 )
 
@@ -160,6 +161,9 @@ func begin(t *testing.T) *world {
 	}
 	for _, group := range []string{"hera-prod-infra-manager", "hera-prod-infra-member", "hera-prod-security-engineer"} {
 		w.iam.AddGroup(group)
+	}
+	if err := policytest.GuardShipped(w.iam, "../../config/roles"); err != nil {
+		t.Fatal(err)
 	}
 	server := httptest.NewServer(w.iam)
 	t.Cleanup(server.Close)

@@ -34,6 +34,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 	"github.com/hera-platform/prod-access-operator/test/operator"
 )
@@ -183,6 +184,7 @@ func (b *bench) newAccount() {
 	})
 	for _, r := range b.roles {
 		b.iam.AddGroup(r.group())
+		check(policytest.Guard(b.iam, &v1alpha1.AccessRole{ObjectMeta: metav1.ObjectMeta{Name: r.Name}, Spec: r.Spec}))
 	}
 	b.iamServer = httptest.NewServer(b.iam)
 }

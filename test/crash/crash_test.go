@@ -43,6 +43,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
 	"github.com/hera-platform/prod-access-operator/internal/controller/prooftest"
+	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 )
@@ -226,6 +227,9 @@ func newStage(t *testing.T, name string) *stage {
 		Kubernetes: &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeCluster, ClusterRole: name, Access: v1alpha1.AccessReadOnly},
 		AWS:        &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{group}},
 	}}
+	if err := policytest.Guard(s.account, s.role); err != nil {
+		t.Fatal(err)
+	}
 	s.create(clusterRole)
 	s.create(s.role)
 	t.Cleanup(func() {
@@ -333,7 +337,7 @@ func (s *stage) operator(f *fuse) (stop func()) {
 		HTTPClient:  roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)), //nolint:bodyclose // a transport passes bodies on
 		Credentials: awssdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", "")),
 	})
-	if _, err := controller.Setup(ctx, mgr, api, now, controller.Proof{Guard: &prooftest.Guard{}, Trail: mortal{&s.trail, f}, Self: self}); err != nil {
+	if _, err := controller.Setup(ctx, mgr, controller.AWS{API: api, SweepEvery: time.Hour}, now, controller.Proof{Guard: &prooftest.Guard{}, Trail: mortal{&s.trail, f}, Self: self}); err != nil {
 		s.Fatal(err)
 	}
 	stopped := make(chan error, 1)

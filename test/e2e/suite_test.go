@@ -29,6 +29,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 	"github.com/hera-platform/prod-access-operator/test/operator"
@@ -112,6 +113,9 @@ func setUp(ctx context.Context) error {
 	}
 	for _, group := range []string{"hera-prod-infra-manager", "hera-prod-infra-member", "hera-prod-security-engineer"} {
 		iam.AddGroup(group)
+	}
+	if err := policytest.GuardShipped(iam, "../../config/roles"); err != nil {
+		return err
 	}
 	if admin, err = client.New(cp.Config, client.Options{Scheme: controller.NewScheme()}); err != nil {
 		return err

@@ -331,6 +331,9 @@ func Get(ctx context.Context, url, token string) (status int, body string, err e
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// PID is the process's id, also when it has ended.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Stop asks the process to end, as a kubelet does, and kills it after the grace period. It returns an error unless
 // the process ended by itself, in time and with exit code 0, or had been killed before.
 func (p *Process) Stop() error {

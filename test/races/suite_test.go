@@ -36,6 +36,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
+	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 	"github.com/hera-platform/prod-access-operator/test/operator"
@@ -114,6 +115,9 @@ func setUp(ctx context.Context) error {
 	}
 	for _, name := range []string{"hera-prod-infra-manager", group, "hera-prod-security-engineer"} {
 		iam.AddGroup(name)
+	}
+	if err := policytest.GuardShipped(iam, "../../config/roles"); err != nil {
+		return err
 	}
 	if admin, err = client.New(cp.Config, client.Options{Scheme: controller.NewScheme()}); err != nil {
 		return err

@@ -319,6 +319,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantAWSStatus
   map:
     fields:
+    - name: fencedUntil
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: groups
       type:
         list:

@@ -5,6 +5,10 @@
 
 package v1alpha1
 
+import (
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // GrantAWSStatusApplyConfiguration represents a declarative configuration of the GrantAWSStatus type for use
 // with apply.
 //
@@ -16,6 +20,9 @@ type GrantAWSStatusApplyConfiguration struct {
 	Names []string `json:"names,omitempty"`
 	// groups are the memberships.
 	Groups []GroupMembershipApplyConfiguration `json:"groups,omitempty"`
+	// fencedUntil is from when on AWS denies the person everything by itself. It is written before the fence is, and absent
+	// where there is none.
+	FencedUntil *v1.Time `json:"fencedUntil,omitempty"`
 }
 
 // GrantAWSStatusApplyConfiguration constructs a declarative configuration of the GrantAWSStatus type for use with
@@ -52,5 +59,13 @@ func (b *GrantAWSStatusApplyConfiguration) WithGroups(values ...*GroupMembership
 		}
 		b.Groups = append(b.Groups, *values[i])
 	}
+	return b
+}
+
+// WithFencedUntil sets the FencedUntil field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the FencedUntil field is set to the value of the last call.
+func (b *GrantAWSStatusApplyConfiguration) WithFencedUntil(value v1.Time) *GrantAWSStatusApplyConfiguration {
+	b.FencedUntil = &value
 	return b
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
 )
 
 const readUsers = "GetAccountAuthorizationDetails"
@@ -39,8 +40,8 @@ func TestI7DirectoryOfAllUsers(t *testing.T) {
 	}
 	w.SetPageLimit(2)
 	d := w.directory(t)
-	if n := w.Count(readUsers); n != 5 {
-		t.Errorf("ten users were read in %d pages of two", n)
+	if n := w.Count(readUsers); n != 6 {
+		t.Errorf("ten users and a group were read in %d pages of two", n)
 	}
 	if id, ok := d.Of("alice"); !ok || id != w.UserID("alice") {
 		t.Errorf("alice is %q", id)
@@ -143,5 +144,39 @@ func TestDirectoryIsReadOnceForAll(t *testing.T) {
 	}
 	if n := w.Count(readUsers); n != 1 {
 		t.Errorf("%d readings for 21 callers", n)
+	}
+}
+
+// Who needs to know what is so now does not make do with a reading that began before.
+func TestAReadingThatBeganBeforeIsNotNew(t *testing.T) {
+	w := newWorld(t)
+	held, open := make(chan struct{}), make(chan struct{})
+	w.onCall = func(call url.Values) {
+		if call.Get("Action") == readUsers && held != nil {
+			close(held)
+			held = nil
+			<-open
+		}
+	}
+	waiting := held
+	first := make(chan error, 1)
+	go func() {
+		_, err := w.engine.Directory(t.Context())
+		first <- err
+	}()
+	<-waiting
+	w.after(time.Second)
+	w.AddUser(fake.User{Name: "bob"})
+	swept := make(chan error, 1)
+	go func() { swept <- w.engine.Sweep(t.Context()) }()
+	close(open)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-swept; err != nil && !errors.Is(err, membership.ErrReportInMaking) {
+		t.Fatal(err)
+	}
+	if s := w.engine.Swept(w.UserID("bob")); s.User == nil {
+		t.Error("the sweep made do with what was read before")
 	}
 }

@@ -1,0 +1,172 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package aws
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/smithy-go/middleware"
+)
+
+const (
+	// accountFactor is how much longer a call about the whole account may take: its answers are large.
+	accountFactor = 4
+	// readFactor is how much longer than one attempt a read may take.
+	readFactor = 3
+)
+
+// calls is what every call goes through.
+type calls struct {
+	options Options
+	limiter limiter
+	signers *signers
+}
+
+// call is one call on its way through its attempts.
+type call struct {
+	action   Action
+	removal  bool
+	bucket   *bucket
+	attempts int
+	waited   time.Duration
+	last     error // how the last attempt ended
+
+	byRevoker bool // signed by the revoker
+	ownOnly   bool // not to be signed by the revoker
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+// register puts the limits around an operation: those of the call around its attempts, those of an attempt within.
+func (c *calls) register(stack *middleware.Stack) error {
+	if err := stack.Initialize.Add(middleware.InitializeMiddlewareFunc("BoundCall", c.bound), middleware.Before); err != nil {
+		return err
+	}
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("BoundAttempt", c.attempt), "Retry", middleware.After)
+}
+
+func (c *calls) bound(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
+	out middleware.InitializeOutput, metadata middleware.Metadata, err error,
+) {
+	now := &call{action: actionOf(middleware.GetOperationName(ctx))}
+	now.removal = removes(ctx, now.action)
+	now.bucket = c.limiter[share{now.action.Class, now.removal}]
+	ctx = context.WithValue(ctx, callKey{}, now)
+	if c.options.Observe != nil {
+		defer func() {
+			c.options.Observe(Observation{
+				Operation: now.action.Operation, Outcome: outcome(err), Class: now.action.Class, Removal: now.removal,
+				Waited: now.waited, Rate: now.bucket.rate(),
+			})
+		}()
+	}
+	if err := c.wait(ctx, now); err != nil {
+		return out, metadata, &unasked{err}
+	}
+	// The time that it takes to get credentials is not the call's.
+	if _, err := c.signers.Retrieve(ctx); ctx.Err() != nil {
+		return out, metadata, &abandoned{ctx.Err()}
+	} else if err != nil {
+		return out, metadata, &unsigned{err}
+	}
+	bounded, cancel := context.WithTimeout(ctx, c.patience(now.action))
+	defer cancel()
+	out, metadata, err = next.HandleInitialize(bounded, in)
+	c.signers.renew(err)
+	if now.byRevoker && c.signers.refused(ctx, err) {
+		// A removal goes on whatever is wrong with the role that is meant for it.
+		first := now.judge(ctx, bounded, err)
+		now.ownOnly = true
+		if out, metadata, err = next.HandleInitialize(bounded, in); IsDenied(err) {
+			return out, metadata, first
+		}
+	}
+	return out, metadata, now.judge(ctx, bounded, err)
+}
+
+// patience is how long a call may take with all its attempts.
+func (c *calls) patience(a Action) time.Duration {
+	switch {
+	case a.write():
+		return c.options.Timeout
+	case a.Class == Account:
+		return accountFactor * readFactor * c.options.Timeout
+	default:
+		return readFactor * c.options.Timeout
+	}
+}
+
+// wait waits for a turn: a removal as long as it takes, all else for the time of a call. Whoever waits holds what a removal
+// of the same person may need, and goes by what was so before.
+func (c *calls) wait(ctx context.Context, now *call) error {
+	began := c.options.Clock.Now()
+	defer func() { now.waited += c.options.Clock.Since(began) }()
+	limit := c.options.Timeout
+	if now.removal {
+		limit = 0
+	}
+	return now.bucket.wait(ctx, limit)
+}
+
+// attempt takes a turn for each further attempt, and notes how each ended.
+func (c *calls) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
+) {
+	now := callOf(ctx)
+	if now.attempts++; now.attempts > 1 {
+		if err := c.wait(ctx, now); err != nil {
+			return out, metadata, err
+		}
+	}
+	began := c.options.Clock.Now()
+	out, metadata, err = next.HandleFinalize(ctx, in)
+	now.last = err
+	if IsThrottled(err) {
+		now.bucket.throttled(began)
+	}
+	return out, metadata, err
+}
+
+// judge is the error of a call as it is told. Time that ran out while waiting to try again hides what AWS had answered.
+func (c *call) judge(ctx, bounded context.Context, err error) error {
+	switch {
+	case err == nil || answered(err):
+		return err
+	case bounded.Err() == nil:
+		return err
+	case answered(c.last):
+		return c.last
+	case ctx.Err() != nil:
+		return &abandoned{err}
+	default:
+		return &unanswered{err}
+	}
+}
+
+// transport is the HTTP client of the calls: patient with those about the whole account.
+func (c *calls) transport(quick iam.HTTPClient) iam.HTTPClient {
+	patient := quick
+	if b, ok := quick.(*awshttp.BuildableClient); ok {
+		patient = b.WithTimeout(accountFactor * c.options.Timeout)
+	}
+	do := exchange(func(req *http.Request) (*http.Response, error) {
+		if callOf(req.Context()).action.Class == Account {
+			return patient.Do(req)
+		}
+		return quick.Do(req)
+	})
+	if c.options.Watch == nil {
+		return do
+	}
+	return exchange(c.options.Watch(do).RoundTrip)
+}

@@ -1,0 +1,171 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/audit"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/status"
+)
+
+// sweeps read the whole account from time to time: what has happened to the people of live grants, whose credentials are
+// about to be too old, and what fences tell to be left over. They cost calls by the pages of the account, not by grants.
+type sweeps struct {
+	*GrantReconciler
+	every  time.Duration
+	ticker clock.Clock
+	// preflight is what to check once, after the first sweep; nil when there is nothing to check.
+	preflight func(ctx context.Context, groups []string) (missing []string, err error)
+	// warned is how near to too old the credentials of a grant's person were when it was last told, by the grant's UID.
+	warned map[types.UID]int
+}
+
+// Start implements manager.Runnable.
+func (s *sweeps) Start(ctx context.Context) error {
+	log := logr.FromContextOrDiscard(ctx).WithName("sweep")
+	for {
+		wait := s.every*9/10 + rand.N(s.every/5+1) //nolint:gosec // jitter, not a secret
+		if err := s.sweep(logr.NewContext(ctx, log)); errors.Is(err, membership.ErrReportInMaking) {
+			wait = min(wait, membership.ReportTakes)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.ticker.After(wait):
+		}
+	}
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (s *sweeps) NeedLeaderElection() bool { return true }
+
+// sweep returns what was not read.
+func (s *sweeps) sweep(ctx context.Context) error {
+	log := logr.FromContextOrDiscard(ctx)
+	unread := s.memberships.Sweep(ctx)
+	if unread != nil {
+		log.Info("the account was not read as a whole; trying again", "trouble", unread.Error())
+	}
+	var roles v1alpha1.AccessRoleList
+	var grants v1alpha1.ProdAccessGrantList
+	for _, list := range []client.ObjectList{&roles, &grants} {
+		if err := s.client.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+			log.Error(err, "listing roles and grants")
+			return unread
+		}
+	}
+	managed := managedBy(roles.Items)
+	s.check(ctx, managed, roles.Items)
+	s.reclaim(ctx, managed)
+	s.judge(roles.Items, grants.Items)
+	return unread
+}
+
+// managedBy are the IAM groups that roles name.
+func managedBy(roles []v1alpha1.AccessRole) (managed []v1alpha1.IAMGroupName) {
+	for i := range roles {
+		if a := roles[i].Spec.AWS; a != nil {
+			managed = append(managed, a.Groups...)
+		}
+	}
+	return managed
+}
+
+// check tells once which rights the operator lacks in AWS. It goes on without them: removals may work all the same.
+func (s *sweeps) check(ctx context.Context, managed []v1alpha1.IAMGroupName, roles []v1alpha1.AccessRole) {
+	arns := s.memberships.ARNs(managed)
+	if s.preflight == nil || len(arns) == 0 {
+		return
+	}
+	log := logr.FromContextOrDiscard(ctx)
+	missing, err := s.preflight(ctx, arns)
+	s.preflight = nil
+	if err != nil {
+		log.Info("not all rights in AWS were checked", "trouble", err.Error())
+	}
+	if len(missing) == 0 {
+		log.Info("no right in AWS was seen to be missing", "groups", len(arns), "complete", err == nil)
+		return
+	}
+	for _, m := range missing {
+		log.Error(nil, "a right in AWS is missing", "right", m)
+	}
+	what := status.Bounded(fmt.Sprintf("the operator lacks %d rights in AWS: %s", len(missing), strings.Join(missing, "; ")))
+	for i := range roles {
+		if a := roles[i].Spec.AWS; a != nil && len(a.Groups) > 0 {
+			s.recorder.Eventf(&roles[i], nil, corev1.EventTypeWarning, "RightsMissing", "Inspect", "%s", what)
+		}
+	}
+}
+
+// reclaim takes away what fences tell to be left over.
+func (s *sweeps) reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName) {
+	log := logr.FromContextOrDiscard(ctx)
+	taken, err := s.memberships.Reclaim(ctx, managed)
+	if err != nil {
+		log.Info("what fences tell to be left over is not all gone; trying again", "trouble", err.Error())
+	}
+	for _, user := range taken {
+		what := fmt.Sprintf("the memberships of the IAM user %s were removed: a fence of this cluster told that they were the operator's, and no grant calls for them", user)
+		log.Info(what)
+		if err := appendTo(ctx, s.trail, audit.Entry{Event: audit.EventDrift, Time: s.clock.Now(), Subject: user, AppliedBy: s.self, Change: what}); err != nil {
+			log.Error(err, "writing the audit trail")
+		}
+	}
+}
+
+// judge has looked at again whoever looks as if they were no longer eligible, and warns of credentials.
+func (s *sweeps) judge(roles []v1alpha1.AccessRole, grants []v1alpha1.ProdAccessGrant) {
+	byName := map[string]*access.Role{}
+	for i := range roles {
+		byName[roles[i].Name] = &access.Role{Name: roles[i].Name, Spec: roles[i].Spec}
+	}
+	now := s.clock.Now()
+	warned := map[types.UID]int{}
+	aging := map[string][4]int{}
+	for i := range grants {
+		g, role := &grants[i], byName[grants[i].Spec.Role]
+		if g.Status.AWS.UserID == "" || access.Terminal(access.StateOf(g)) || role == nil {
+			continue
+		}
+		seen := s.memberships.Swept(g.Status.AWS.UserID)
+		if access.StateOf(g) == v1alpha1.StateGranted && access.Suspicion(g, role, seen, now) != "" {
+			s.wake.wake(g.Name, priorityOrdinary)
+		}
+		maxAge := role.MaxCredentialAge()
+		near := seen.Credentials.Warning(maxAge, now)
+		warned[g.UID] = near
+		counts := aging[role.Name]
+		counts[near]++
+		aging[role.Name] = counts
+		if near > s.warned[g.UID] {
+			s.recorder.Eventf(g, nil, corev1.EventTypeWarning, "CredentialsAging", "Decide", "the oldest credential of the IAM user %s is %d days old, and the role %s "+
+				"allows %d: replace it in time", g.Spec.Subject.IAMUser, days(seen.Credentials.Oldest(now)), role.Name, days(maxAge))
+		}
+	}
+	s.warned = warned
+	credentialsAging.Reset()
+	for role, counts := range aging {
+		for near, level := range agingLevels {
+			credentialsAging.WithLabelValues(role, level).Set(float64(counts[near+1]))
+		}
+	}
+}
+
+func days(d time.Duration) int { return int(d.Hours() / 24) }
