@@ -255,3 +255,27 @@ func TestWarning(t *testing.T) {
 		t.Error("a warning of what is not known")
 	}
 }
+
+// A fence that was written for access which was taken back is looked for at the end: nobody else removes it.
+func TestFenceOfAccessThatWasTakenBack(t *testing.T) {
+	for name, bounded := range map[string]bool{"fenced": true, "not fenced": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.Fences, s.Person.Bounded = true, bounded
+			s.store()
+			s.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonQuotaExceeded, Message: "AWS allows 10"}
+			s.store()
+			s.see(false)
+			s.store()
+			s.Obstacle, s.Person, s.Done = access.Obstacle{}, nil, false
+			s.now = access.Deadline(s.Grant)
+			if d := s.store(); d.State != v1alpha1.StateExpired || len(d.AWS.Groups) > 0 {
+				t.Fatalf("%s with %v", d.State, d.AWS.Groups)
+			}
+			s.now = s.now.Add(time.Minute)
+			if d := s.decide(); (d.Effect == access.EffectVerify) != bounded {
+				t.Errorf("a minute after the end: %q", d.Effect)
+			}
+		})
+	}
+}

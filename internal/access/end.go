@@ -36,8 +36,10 @@ func (c *decider) over() Decision {
 	return d
 }
 
-// held says whether there was anything to take away.
-func held(d *Decision) bool { return len(d.AWS.Groups)+len(d.Kubernetes.Bindings) > 0 }
+// held says whether there was anything to take away; a fence is, too, because nobody else removes it.
+func held(d *Decision) bool {
+	return len(d.AWS.Groups)+len(d.Kubernetes.Bindings) > 0 || d.AWS.FencedUntil != nil
+}
 
 // ended carries over what is stored, but for what was gone before the end came: it is not looked for once more, because
 // what is there now is somebody else's (invariant I9).

@@ -417,14 +417,16 @@ func (p *pass) remove(ctx context.Context) (inFlight bool) {
 
 // verify looks once more for everything that the grant ever called for.
 func (p *pass) verify(ctx context.Context) (inFlight bool) {
-	var outcomes []settled
-	if groups := p.g.Status.AWS.Groups; len(groups) > 0 {
-		var ok bool
-		if outcomes, ok = await(p, taskVerify, p.tasks.removing, p.settleForGood(groups)); !ok {
+	if aws := p.g.Status.AWS; len(aws.Groups) > 0 || aws.FencedUntil != nil {
+		last, ok := await(p, taskVerify, p.tasks.removing, p.settleForGood(aws.Groups))
+		if !ok {
 			return true
 		}
+		p.merge(last.groups)
+		if last.fence.Err != nil {
+			p.fail(&p.notes.Memberships, last.fence.Err)
+		}
 	}
-	p.merge(outcomes)
 	for i := range p.g.Status.Kubernetes.Bindings {
 		// A write that was in flight may have made a binding whose uid nobody recorded: its owner tells that it is ours.
 		b := p.g.Status.Kubernetes.Bindings[i]
@@ -437,17 +439,14 @@ func (p *pass) verify(ctx context.Context) (inFlight bool) {
 }
 
 // settleForGood looks once more at memberships that have been settled, and removes the fence once they are gone.
-func (p *pass) settleForGood(groups []v1alpha1.GroupMembership) func(context.Context) []settled {
+func (p *pass) settleForGood(groups []v1alpha1.GroupMembership) func(context.Context) given {
 	again, member, fence := p.settle(groups, settleAgain), p.member(), p.g.Status.AWS.FencedUntil
-	return func(ctx context.Context) []settled {
-		all := again(ctx)
-		if fence == nil || p.memberships == nil || slices.ContainsFunc(all, func(o settled) bool { return o.Err != nil }) {
-			return all
+	return func(ctx context.Context) given {
+		last := given{groups: again(ctx)}
+		if fence != nil && p.memberships != nil && !slices.ContainsFunc(last.groups, func(o settled) bool { return o.Err != nil }) {
+			last.fence.Err = p.memberships.Unfence(ctx, member, fence.Time)
 		}
-		if err := p.memberships.Unfence(ctx, member, fence.Time); err != nil {
-			all[0].Err = err
-		}
-		return all
+		return last
 	}
 }
 
@@ -479,7 +478,7 @@ func (p *pass) member() membership.Member {
 	return membership.Member{UserID: p.g.Status.AWS.UserID, Name: p.g.Spec.Subject.IAMUser}
 }
 
-// given is what became of memberships that were to be made, and of the fence before them.
+// given is what became of memberships, and of the fence around them.
 type given struct {
 	fence  membership.Fence
 	groups []settled

@@ -41,6 +41,9 @@ type Engine struct {
 	account  account
 	report   credentialReport
 	absences absences
+	// leftOver are the UserIds of people whom the last sweep found with a fence that no grant calls for. Sweeps come one
+	// after the other.
+	leftOver map[string]bool
 }
 
 // Options of an Engine.
@@ -59,7 +62,7 @@ func New(api aws.IAM, grants Grants, clock Clock, o Options) *Engine {
 
 // Identify asks AWS about a person who is to have a role, and which of its groups, and of the others, they are in by somebody
 // else's doing; a nil role demands nothing of them. It answers always: what could not be asked is said in
-// Person.Unavailable. Three calls, two more for a role with a maximum age of credentials, one more for each further page, and
+// Person.Unavailable. Three calls, one or two more for a role with a maximum age of credentials, one more for each further page, and
 // a reading of the account that is shared with all others within a minute.
 func (e *Engine) Identify(ctx context.Context, name string, role *access.Role, others ...v1alpha1.IAMGroupName) *access.Person {
 	// An empty name would make AWS answer for the operator itself.
@@ -440,9 +443,13 @@ func (e *Engine) nameOf(ctx context.Context, m Member) (string, error) {
 	return m.Name, nil
 }
 
+// membersPerPage is the most that IAM answers at once.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetGroup.html
+const membersPerPage = 1000
+
 // memberNamed is the present name of a member of a group, by UserId; "" if there is none, or no such group.
 func (e *Engine) memberNamed(ctx context.Context, userID, group string) (string, error) {
-	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group})
+	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group, MaxItems: new(int32(membersPerPage))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if aws.IsNotFound(err) {
@@ -511,7 +518,7 @@ func (e *Engine) Inspect(ctx context.Context, group string) (*Group, error) {
 
 func (e *Engine) inspect(ctx context.Context, group string) (*Group, error) {
 	found := &Group{Members: map[string]string{}}
-	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group})
+	pages := iam.NewGetGroupPaginator(e.iam, &iam.GetGroupInput{GroupName: &group, MaxItems: new(int32(membersPerPage))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if aws.IsNotFound(err) {

@@ -94,7 +94,19 @@ func (e *Engine) Fence(ctx context.Context, m Member) Fence {
 
 func (e *Engine) fence(ctx context.Context, user string, until time.Time) Fence {
 	name, document := fenceName(e.options.Cluster, until), fenceDocument(until)
-	_, err := e.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &name, PolicyDocument: &document})
+	put := func() error {
+		_, err := e.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &name, PolicyDocument: &document})
+		return err
+	}
+	err := put()
+	if aws.IsQuota(err) {
+		// There may be room for one, though not for two. An earlier fence that stayed would keep the person out.
+		if removed, failed := e.unfenceAllBut(ctx, user, ""); failed != nil {
+			return Fence{Err: say(failed)}
+		} else if removed {
+			err = put()
+		}
+	}
 	switch {
 	case aws.IsQuota(err):
 		return Fence{Obstacle: access.Obstacle{Reason: v1alpha1.ReasonFenceTooLarge, Message: fmt.Sprintf("the inline policies of the IAM user %s leave no room for a fence "+
@@ -106,22 +118,31 @@ func (e *Engine) fence(ctx context.Context, user string, until time.Time) Fence 
 	case err != nil:
 		return Fence{Err: say(err)}
 	}
-	// Only reading back proves it: a cut answer to the write looks like success.
-	found, err := e.policiesOf(ctx, user)
-	if err != nil {
+	if _, err := e.unfenceAllBut(ctx, user, name); err != nil {
 		return Fence{Err: say(err)}
 	}
-	if !slices.Contains(found, name) {
-		return Fence{Err: fmt.Errorf("AWS does not yet show the fence of the IAM user %s", user)}
+	return Fence{Until: until}
+}
+
+// unfenceAllBut removes all fences of this cluster but one, which must be there; but "" removes all.
+func (e *Engine) unfenceAllBut(ctx context.Context, user, kept string) (removed bool, err error) {
+	found, err := e.policiesOf(ctx, user)
+	if err != nil {
+		return false, err
 	}
-	for _, other := range found {
-		if cluster, ok := fencing(other); ok && cluster == e.options.Cluster && other != name {
-			if err := e.unfence(ctx, user, other); err != nil {
-				return Fence{Err: say(err)}
+	// Only reading back proves it: a cut answer to the write looks like success.
+	if kept != "" && !slices.Contains(found, kept) {
+		return false, told{text: "AWS does not yet show the fence of the IAM user " + user}
+	}
+	for _, name := range found {
+		if cluster, ok := fencing(name); ok && cluster == e.options.Cluster && name != kept {
+			if err := e.unfence(ctx, user, name); err != nil {
+				return removed, err
 			}
+			removed = true
 		}
 	}
-	return Fence{Until: until}
+	return removed, nil
 }
 
 // Unfence removes the fence that a grant had, or moves it to the last deadline that is left. One call when there is none
@@ -184,15 +205,28 @@ func (e *Engine) policiesOf(ctx context.Context, user string) ([]string, error) 
 
 // Reclaim takes away what fences tell to be ours and no grant calls for: memberships in the managed groups of whoever has a
 // fence of this cluster and no live grant, and then the fence. It goes by the last reading of the account, and looks at each
-// person anew. The names of those from whom it took something are returned.
+// person anew. What was not left over in the sweep before is left to the next one: a process that has just become the leader
+// may not know of the last grants of the one before. The names of those from whom it took something are returned.
 func (e *Engine) Reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName) (taken []string, err error) {
 	all := e.lastReading()
 	if all == nil || e.options.Cluster == "" {
 		return nil, nil
 	}
+	known := e.leftOver
+	e.leftOver = map[string]bool{}
 	for _, u := range all.users {
 		for _, name := range u.policies {
 			if cluster, ok := fencing(name); !ok || cluster != e.options.Cluster {
+				continue
+			}
+			idle, failed := e.idle(ctx, u.UserID)
+			if failed != nil && err == nil {
+				err = failed
+			}
+			if !idle {
+				continue
+			}
+			if e.leftOver[u.UserID] = true; !known[u.UserID] {
 				continue
 			}
 			removed, failed := e.reclaim(ctx, u, name, managed)
@@ -207,17 +241,15 @@ func (e *Engine) Reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName) (
 	return taken, err
 }
 
-func (e *Engine) reclaim(ctx context.Context, u *userDetail, fence string, managed []v1alpha1.IAMGroupName) (removed bool, err error) {
-	grants, err := e.grants.OfPerson(ctx, u.UserID)
-	if err != nil {
-		return false, err
-	}
-	// What a grant is still busy with it sees to itself.
-	if slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool {
+// idle says whether no grant of a person is busy with AWS: it would see to itself.
+func (e *Engine) idle(ctx context.Context, userID string) (bool, error) {
+	grants, err := e.grants.OfPerson(ctx, userID)
+	return err == nil && !slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool {
 		return !access.Terminal(access.StateOf(&g)) && len(g.Status.AWS.Groups) > 0 || access.MayExist(&g)
-	}) {
-		return false, nil
-	}
+	}), err
+}
+
+func (e *Engine) reclaim(ctx context.Context, u *userDetail, fence string, managed []v1alpha1.IAMGroupName) (removed bool, err error) {
 	for _, group := range managed {
 		if !contains(u.groups, string(group)) {
 			continue
@@ -233,7 +265,8 @@ func (e *Engine) reclaim(ctx context.Context, u *userDetail, fence string, manag
 		return removed, err
 	}
 	defer unlock()
-	if grants, err = e.grants.OfPerson(ctx, u.UserID); err != nil || !access.FencedUntil(grants, e.clock.Now()).IsZero() {
+	grants, err := e.grants.OfPerson(ctx, u.UserID)
+	if err != nil || !access.FencedUntil(grants, e.clock.Now()).IsZero() {
 		return removed, err
 	}
 	if err := e.unfence(ctx, u.Name, fence); err != nil {

@@ -121,10 +121,15 @@ func TestWithoutAFence(t *testing.T) {
 		reason string
 		fails  bool
 	}{
-		"a twin":         {set: func(*world) {}},
-		"no boundary":    {set: func(w *world) { w.must("DeleteUserPermissionsBoundary") }, reason: v1alpha1.ReasonNoBoundary},
-		"not allowed":    {set: func(w *world) { w.Inject("PutUserPolicy", fake.AccessDenied) }, reason: v1alpha1.ReasonFenceForbidden},
-		"no room":        {set: (*world).crowd, reason: v1alpha1.ReasonFenceTooLarge},
+		"a twin":      {set: func(*world) {}},
+		"no boundary": {set: func(w *world) { w.must("DeleteUserPermissionsBoundary") }, reason: v1alpha1.ReasonNoBoundary},
+		"not allowed": {set: func(w *world) { w.Inject("PutUserPolicy", fake.AccessDenied) }, reason: v1alpha1.ReasonFenceForbidden},
+		"no room":     {set: (*world).crowd, reason: v1alpha1.ReasonFenceTooLarge},
+		"room for one": {set: func(w *world) {
+			w.record(v1alpha1.StateGranted, time.Minute, true, true)
+			w.put("alice", fenceAt(time.Minute))
+			w.fill(1700)
+		}},
 		"disabled":       {set: func(w *world) { w.engine = membership.New(w.api, w, w.clock, membership.Options{}) }, reason: v1alpha1.ReasonFenceDisabled},
 		"throttled":      {set: func(w *world) { w.Inject("PutUserPolicy", fake.Throttling) }, fails: true},
 		"an empty 200":   {set: func(w *world) { w.Inject("PutUserPolicy", fake.Empty) }, fails: true},
@@ -155,9 +160,12 @@ func (w *world) must(op string) {
 }
 
 // crowd leaves no room for a fence among the inline policies of alice.
-func (w *world) crowd() {
+func (w *world) crowd() { w.fill(1850) }
+
+// fill gives alice an inline policy with so many characters, and some.
+func (w *world) fill(characters int) {
 	err := w.Admin("PutUserPolicy", map[string]string{"UserName": "alice", "PolicyName": "large", "PolicyDocument": fmt.Sprintf(
-		`{"Version":"2012-10-17","Statement":[{"Sid":"%s","Effect":"Deny","Action":"*","Resource":"*"}]}`, strings.Repeat("x", 1850))})
+		`{"Version":"2012-10-17","Statement":[{"Sid":"%s","Effect":"Deny","Action":"*","Resource":"*"}]}`, strings.Repeat("x", characters))})
 	if err != nil {
 		panic(err)
 	}
@@ -190,6 +198,10 @@ func TestReclaim(t *testing.T) {
 			w.put("alice", fenceAt(time.Hour))
 			w.AddGroup("theirs", "alice")
 			w.AddMember(group, "alice")
+			w.sweep()
+			if taken, err := w.engine.Reclaim(t.Context(), managed); len(taken) > 0 || !w.IsMember(group, "alice") {
+				t.Fatalf("at first sight taken from %v (%v)", taken, err)
+			}
 			row.set(w)
 			w.sweep()
 			taken, err := w.engine.Reclaim(t.Context(), managed)

@@ -170,10 +170,19 @@ func (r *report) of(u *userDetail) (reportRow, bool) {
 }
 
 // credentials are a person's own as AWS has them now. When the password was last changed only the credential report
-// tells, which is read if the password may be older than maxAge. Two calls, and those for the report.
+// tells, which is read if the password may be older than maxAge. One call where the last report shows that it is not, else
+// two, and those for the report.
 func (e *Engine) credentials(ctx context.Context, u *userDetail, maxAge time.Duration) (c access.Credentials, err error) {
 	if c.Keys, err = e.keys(ctx, u.Name); err != nil {
 		return c, err
+	}
+	now := e.clock.Now()
+	if last := e.report.lastReport(); last != nil && now.Sub(last.made) <= min(maxAge, 2*e.options.ReportEvery) {
+		// Whatever was changed since is younger than the report.
+		if row, ok := last.of(u); ok && (row.PasswordSince.IsZero() || now.Sub(row.PasswordSince) <= maxAge) {
+			c.PasswordSince = row.PasswordSince
+			return c, nil
+		}
 	}
 	out, err := e.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &u.Name})
 	switch {
@@ -184,7 +193,7 @@ func (e *Engine) credentials(ctx context.Context, u *userDetail, maxAge time.Dur
 	case out.LoginProfile == nil || out.LoginProfile.CreateDate == nil:
 		return c, errIncomplete
 	}
-	if c.PasswordSince = *out.LoginProfile.CreateDate; e.clock.Now().Sub(c.PasswordSince) <= maxAge {
+	if c.PasswordSince = *out.LoginProfile.CreateDate; now.Sub(c.PasswordSince) <= maxAge {
 		return c, nil
 	}
 	r, why := e.reported(ctx)

@@ -129,6 +129,33 @@ func TestReportIsReadEveryFourHours(t *testing.T) {
 	}
 }
 
+// What the last report shows to be young need not be asked for; what it shows to be old, or is older than credentials may
+// be, is.
+func TestPasswordThatTheReportShowsToBeYoung(t *testing.T) {
+	w := ages(t, 61*day, day)
+	w.SetPasswordChanged("alice", start.Add(-day))
+	w.reported()
+	w.sweep()
+	w.after(time.Hour)
+	if c := w.identify(t).Credentials; !c.PasswordSince.Equal(start.Add(-day)) || w.Count("GetLoginProfile") != 0 {
+		t.Errorf("a password since %s, after %d questions", c.PasswordSince, w.Count("GetLoginProfile"))
+	}
+	hour := ofRole()
+	hour.Spec.Requirements.MaxCredentialAge.Duration = time.Hour
+	if stale, _ := w.engine.Identify(t.Context(), "alice", hour).Credentials.Stale(time.Hour, w.clock.Now()); stale == "" || w.Count("GetLoginProfile") != 1 {
+		t.Errorf("by a report of more than an hour ago: %q", stale)
+	}
+	other := ages(t, 61*day, day)
+	other.reported()
+	other.sweep()
+	if err := other.Admin("DeleteLoginProfile", map[string]string{"UserName": "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	if c := other.identify(t).Credentials; !c.PasswordSince.IsZero() {
+		t.Errorf("a password that was removed since the report: %+v", c)
+	}
+}
+
 // A report that is missing is asked for a few times a minute, not by every grant.
 func TestMissingReportIsNotAskedForAllTheTime(t *testing.T) {
 	w := ages(t, 61*day, day)

@@ -30,6 +30,9 @@ Gone: binding seen deleted by watch, from the exact deadline; a bare one from ju
 Writes and IAM calls: the most of any of ten grants of one namespace, one group and two approvals, half of them ended by
 their deadline and then deleted, half deleted while active. Writes are the API server's audit log of the operator,
 refused ones included, without events and leases.
+Everybody has a password, an access key and a permissions boundary, so that activating includes their ages and a fence.
+Sweeps: all calls of a minute in which everything is looked at every 15 seconds, divided by four.
+At a rate: what goes beyond a second's worth, which may go at once, divided by time and rate.
 First removal: binding seen deleted by watch, from the lease seen held by watch.
 `
 
@@ -45,7 +48,7 @@ func run() error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Float64Var(&b.scale, "scale", 1, "share of the full number of objects, such as 0.1")
 	flags.StringVar(&b.binary, "manager", "bin/manager", "the operator's binary")
-	only := flags.String("only", "", "the parts to run, with commas: counts, one, many, end, storm, start; empty: all")
+	only := flags.String("only", "", "the parts to run, with commas: counts, one, many, end, storm, start, sweeps, limited; empty: all")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}
@@ -78,7 +81,7 @@ func (b *bench) measure(ctx context.Context, only string) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context)
-	}{{"counts", b.counts}, {"one", b.oneApproved}, {"many", b.manyApproved}, {"end", b.oneEnds}, {"storm", b.storm}, {"start", b.start}} {
+	}{{"counts", b.counts}, {"one", b.oneApproved}, {"many", b.manyApproved}, {"end", b.oneEnds}, {"storm", b.storm}, {"start", b.start}, {"sweeps", b.sweeps}, {"limited", b.limited}} {
 		if only == "" || slices.Contains(strings.Split(only, ","), part.name) {
 			part.run(ctx)
 		}

@@ -53,7 +53,9 @@ func (b *bench) createRoles(ctx context.Context) {
 			MaxDuration: metav1.Duration{Duration: 24 * time.Hour},
 			Approval:    v1alpha1.ApprovalPolicy{Required: int32(len(approvers))},
 			Kubernetes:  &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeNamespaces, ClusterRole: clusterRole, Access: v1alpha1.AccessReadOnly},
-			AWS:         &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{v1alpha1.IAMGroupName("hera-prod-" + name)}},
+			// As shipped: what it costs to look at credentials is part of what is measured.
+			Requirements: v1alpha1.Requirements{MaxCredentialAge: &metav1.Duration{Duration: 1440 * time.Hour}, OnStale: v1alpha1.StaleSuspend},
+			AWS:          &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{v1alpha1.IAMGroupName("hera-prod-" + name)}},
 		}}
 		check(b.kube.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: clusterRole}, Rules: rules}))
 		check(b.kube.Create(ctx, r))
@@ -98,12 +100,16 @@ func keys(all []*request, what func(*request) string) (keys []string) {
 	return keys
 }
 
-// newPerson adds an IAM user.
+// boundary is the permissions boundary of everybody, so that everybody is fenced.
+const boundary = "arn:aws:iam::111122223333:policy/prod-access/prod-access-boundary"
+
+// newPerson adds an IAM user with a password, an access key and a boundary.
 func (b *bench) newPerson() access.Person {
 	b.serial++
 	name := fmt.Sprintf("person-%d", b.serial)
 	p := access.Person{Found: true, Name: name, KubernetesUsers: []string{name + "@hera.example"}, MFA: true}
-	p.UserID = b.iam.AddUser(fake.User{Name: name, MFA: true, Tags: map[string]string{v1alpha1.KubernetesUsersTag: p.KubernetesUsers[0]}})
+	p.UserID = b.iam.AddUser(fake.User{Name: name, MFA: true, Boundary: boundary, PasswordAge: &metav1.Duration{Duration: time.Hour}, KeyAge: &metav1.Duration{Duration: time.Hour},
+		Tags: map[string]string{v1alpha1.KubernetesUsersTag: p.KubernetesUsers[0]}})
 	return p
 }
 

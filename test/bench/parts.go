@@ -157,7 +157,7 @@ func (b *bench) storm(ctx context.Context) {
 	all := b.newRequests(n, deadline)
 	_, before := b.bareBindings(ctx, all)
 	b.fillAll(ctx, all, false)
-	b.startOperator(ctx)
+	b.startOperator(ctx, unlimited)
 	b.settle(ctx)
 	b.say("%d grants end in %s", n, time.Until(deadline).Round(time.Second))
 	if time.Until(deadline) < time.Second {
@@ -186,7 +186,7 @@ func (b *bench) start(ctx context.Context) {
 	b.fillAll(ctx, overdue, false)
 	b.fillAll(ctx, active, true)
 	b.say("starting")
-	held := b.startOperator(ctx)
+	held := b.startOperator(ctx, unlimited)
 	unbound, left := b.whenAll(ctx, overdue, (*request).unbound).Sub(held), b.whenAll(ctx, overdue, (*request).left).Sub(held)
 	first := b.seen.first(keys(overdue, (*request).unbound)...).Sub(held)
 	what := fmt.Sprintf("start, %d active, %d overdue: ", len(active), len(overdue))
@@ -210,4 +210,69 @@ func (b *bench) start(ctx context.Context) {
 	now, peak := b.memory("VmRSS"), b.memory("VmHWM")
 	b.add(line{name: fmt.Sprintf("memory, %d active grants, %d approvals", len(active), len(active)*len(approvers)),
 		measured: fmt.Sprintf("%d MiB (peak %d)", now, peak), budget: "≤ 300 MiB", over: now > 300})
+}
+
+// sweeps counts the IAM calls of one look at everything, with few grants and with many.
+func (b *bench) sweeps(ctx context.Context) {
+	const every, window = 15 * time.Second, time.Minute
+	for _, n := range []int{b.scaled(100, 20), b.scaled(5000, 40)} {
+		b.newAccount()
+		var active []*request
+		for range n / len(b.roles) {
+			p := b.newPerson()
+			for _, r := range b.roles {
+				active = append(active, b.newRequest(p, r, time.Now().Add(12*time.Hour)))
+			}
+		}
+		b.fillAll(ctx, active, false)
+		b.startOperator(ctx, unlimited, "--aws-sweep-every="+every.String())
+		b.settle(ctx)
+		began := len(b.iam.Calls())
+		b.say("sweeping for %s", window)
+		check(pause(ctx, window))
+		calls := map[string]int{}
+		for _, c := range b.iam.Calls()[began:] {
+			calls[c.Op]++
+		}
+		each := func(op string) float64 { return float64(calls[op]) * float64(every) / float64(window) }
+		var total int
+		for _, n := range calls {
+			total += n
+		}
+		b.add(line{name: fmt.Sprintf("IAM calls per sweep, %d grants", len(active)),
+			measured: fmt.Sprintf("%.1f (groups %.1f, account %.1f)", float64(total)*float64(every)/float64(window), each("GetGroup"), each("GetAccountAuthorizationDetails"))})
+		b.clean(ctx)
+	}
+}
+
+// limited measures how much of a rate is made use of.
+func (b *bench) limited(ctx context.Context) {
+	// Of 20 reads a second follow 10 removals and 5 additions; a second's worth may go at once.
+	const rate, removals, additions = "--aws-rate=20", 10.0, 5.0
+	n := b.scaled(200, 40)
+	b.newAccount()
+	deadline := time.Now().Add(30*time.Second + time.Duration(n)*30*time.Millisecond).Truncate(time.Second)
+	all := b.newRequests(n, deadline)
+	b.fillAll(ctx, all, false)
+	b.startOperator(ctx, rate)
+	b.rolesReady(ctx)
+	left := b.whenAll(ctx, all, (*request).left)
+	b.share(fmt.Sprintf("%d memberships ending at %g a second", n, removals), float64(n), removals, left.Sub(deadline))
+	b.clean(ctx)
+
+	n = b.scaled(50, 20)
+	all = b.newRequests(n, time.Now().Add(time.Hour))
+	b.ask(ctx, all)
+	began := time.Now()
+	b.approve(ctx, all)
+	joined := b.whenAll(ctx, all, (*request).joined)
+	b.share(fmt.Sprintf("%d memberships and fences beginning at %g a second", n, additions), float64(2*n), additions, joined.Sub(began))
+	b.reachState(ctx, v1alpha1.StateGranted, all)
+	b.clean(ctx)
+}
+
+// share adds how much of a rate was made use of by n calls; those that could go at once do not count.
+func (b *bench) share(name string, n, perSecond float64, took time.Duration) {
+	used := (n - perSecond) / took.Seconds() / perSecond
+	b.add(line{name: name, measured: fmt.Sprintf("%.1f/s", n/took.Seconds()), ratio: fmt.Sprintf("%.2f", used), budget: "≥ 0.9 of it", over: used < 0.9})
 }
