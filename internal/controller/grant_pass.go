@@ -59,6 +59,8 @@ type pass struct {
 	slow bool
 	// unrevoked says that the API server itself was asked whether anything is revoked.
 	unrevoked bool
+	// unfenced says that a sweep did not find the fence.
+	unfenced bool
 	// heard says that the approvals were read.
 	heard bool
 	// again is how soon to look at what looks removed, zero if nothing does.
@@ -236,7 +238,9 @@ func (p *pass) lookAround(ctx context.Context) error {
 		return nil
 	}
 	sweep := p.memberships.Swept(s.AWS.UserID)
-	if last, _ := p.looked.Load(p.g.UID); last == nil || sweep.At.After(last.(time.Time)) { //nolint:forcetypeassert // nothing else is stored
+	last, _ := p.looked.Load(p.g.UID)
+	news := last == nil || sweep.At.After(last.(time.Time)) //nolint:forcetypeassert // nothing else is stored
+	if news {
 		p.facts.Suspicion = access.Suspicion(p.g, p.facts.Role, sweep, p.now)
 	}
 	if s.AWS.FencedUntil == nil {
@@ -246,6 +250,7 @@ func (p *pass) lookAround(ctx context.Context) error {
 	if until := access.FencedUntil(grants, p.now); err == nil && !until.IsZero() {
 		s.AWS.FencedUntil = &metav1.Time{Time: until}
 	}
+	p.unfenced = news && meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionFenced) && !p.memberships.Fenced(s.AWS.UserID, s.AWS.FencedUntil.Time)
 	return err
 }
 
@@ -345,21 +350,15 @@ func (p *pass) retire(ctx context.Context) (again, inFlight bool, err error) {
 
 // sync makes exist what is intended, memberships before bindings, and takes away what is not.
 func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bool, err error) {
-	s := &p.g.Status
 	// What the role no longer names goes first and waits for nobody.
 	p.unbind(ctx, func(b v1alpha1.GrantBinding) bool { return !b.Intended && b.Observed })
-	var groups []v1alpha1.GroupMembership
-	for _, m := range s.AWS.Groups {
-		if m.Intended != m.Observed {
-			groups = append(groups, m)
-		}
-	}
 	joined := true
-	if len(groups) > 0 {
+	if groups := p.unsettled(); len(groups) > 0 {
 		given, ok := await(p, about(taskSettle, groups), p.tasks.granting, p.give(groups))
 		if !ok {
 			return false, true, nil
 		}
+		p.looked.Store(p.g.UID, p.now)
 		p.fenced(given.fence)
 		joined = p.merge(given.groups)
 	}
@@ -379,6 +378,17 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	}
 	p.facts.Done = joined && !p.failed
 	return p.facts.Done, false, nil
+}
+
+// unsettled are the memberships that are not as intended, or not fenced as they were.
+func (p *pass) unsettled() []v1alpha1.GroupMembership {
+	var groups []v1alpha1.GroupMembership
+	for _, m := range p.g.Status.AWS.Groups {
+		if m.Intended != m.Observed || m.Intended && p.unfenced {
+			groups = append(groups, m)
+		}
+	}
+	return groups
 }
 
 // about tells tasks of one kind apart by what they ask: the answer to another question is no answer.

@@ -145,7 +145,8 @@ func (s *sweeps) judge(roles []v1alpha1.AccessRole, grants []v1alpha1.ProdAccess
 			continue
 		}
 		seen := s.memberships.Swept(g.Status.AWS.UserID)
-		if access.StateOf(g) == v1alpha1.StateGranted && access.Suspicion(g, role, seen, now) != "" {
+		unfenced := g.Status.AWS.FencedUntil != nil && !s.memberships.Fenced(g.Status.AWS.UserID, g.Status.AWS.FencedUntil.Time)
+		if access.StateOf(g) == v1alpha1.StateGranted && (unfenced || access.Suspicion(g, role, seen, now) != "") {
 			s.wake.wake(g.Name, priorityOrdinary)
 		}
 		maxAge := role.MaxCredentialAge()

@@ -275,6 +275,16 @@ func (e *Engine) reclaim(ctx context.Context, u *userDetail, fence string, manag
 	return removed, nil
 }
 
+// Fenced says whether the last reading of the account has a person's fence from a deadline on; it does not say no of
+// somebody whom it does not have. It asks AWS nothing.
+func (e *Engine) Fenced(userID string, until time.Time) bool {
+	all := e.lastReading()
+	if all == nil || all.users[userID] == nil {
+		return true
+	}
+	return slices.Contains(all.users[userID].policies, fenceName(e.options.Cluster, until))
+}
+
 // FencedElsewhere names one of these IAM users who is fenced by another cluster, and that cluster, as the last reading of the
 // account has it; "" if there is none.
 func (e *Engine) FencedElsewhere(users []string) (user, cluster string) {
