@@ -13,11 +13,9 @@ import (
 	"strings"
 	"time"
 
-	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
 	"github.com/hera-platform/prod-access-operator/test/operator"
@@ -26,6 +24,8 @@ import (
 const (
 	config = "config"
 	binary = "bin/manager"
+	// cluster is the name of the cluster in fences.
+	cluster = "demo"
 	// startTimeout bounds each part of the start, on a machine that is busy compiling.
 	startTimeout = 2 * time.Minute
 )
@@ -41,6 +41,8 @@ var people = []struct {
 	{"frank", "is security: revokes and lifts (after config/samples)", []string{"security"}},
 	{"alice", "works on infrastructure", nil},
 	{"grace", "works on infrastructure", nil},
+	{"ivan", "works on infrastructure", nil},
+	{"heidi", "audits", nil},
 	{"eve", "is a developer", nil},
 }
 
@@ -52,9 +54,12 @@ type stage struct {
 	dir, log string
 	cp       *controlplane.ControlPlane
 	kube     client.Client
+	account  *fake.IAM
 	server   *httptest.Server
 	iam      *iam.Client
 	operator *operator.Process
+	// killed says that the operator is down because the story wants it to be.
+	killed bool
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
@@ -71,6 +76,7 @@ func (s *stage) open(ctx context.Context) error {
 		{"etcd, kube-apiserver and kube-controller-manager run", s.startControlPlane},
 		{"the manifests of config/crd, rbac, roles and admission are applied, and refuse what is forged", func(ctx context.Context) error { return operator.Install(ctx, s.cp, config) }},
 		{"a fake IAM serves users with MFA devices, and the groups of the roles", s.startIAM},
+		{"the groups have the policies that `manager aws render` prints, the users its permissions boundary", s.administer},
 		{"people have certificates, and the right to ask, to approve or to revoke", s.equip},
 		{"the operator is ready, with a token of its own service account", s.startOperator},
 		{"the operator has seen for itself that admission refuses what is forged", s.waitForGuard},
@@ -102,22 +108,6 @@ func (s *stage) startControlPlane(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *stage) startIAM(context.Context) error {
-	account := fake.New(fake.Config{})
-	for _, p := range people {
-		account.AddUser(fake.User{Name: p.name, MFA: true, Tags: map[string]string{v1alpha1.KubernetesUsersTag: username(p.name)}})
-	}
-	for _, group := range []string{"hera-prod-infra-manager", memberGroup, "hera-prod-security-engineer"} {
-		account.AddGroup(group)
-	}
-	s.server = httptest.NewServer(account)
-	s.iam = iam.New(iam.Options{Region: "us-east-1", BaseEndpoint: &s.server.URL,
-		Credentials: awssdk.CredentialsProviderFunc(func(context.Context) (awssdk.Credentials, error) {
-			return awssdk.Credentials{AccessKeyID: "AKIAFAKEDEMOAUDIENCE", SecretAccessKey: "not-checked"}, nil
-		})})
-	return nil
-}
-
 // equip gives people rights and a kubeconfig each, and writes down how to reach the stage from another terminal.
 func (s *stage) equip(ctx context.Context) error {
 	if _, err := s.cp.Kubectl(ctx, "", "apply", "-f", "hack/demo/people.yaml"); err != nil {
@@ -141,18 +131,39 @@ func (s *stage) env() []string {
 		`PATH="$PATH:`+filepath.Dir(s.cp.KubectlPath)+`"`)
 }
 
-func (s *stage) startOperator(ctx context.Context) (err error) {
-	log, err := os.CreateTemp("", "prod-access-demo-*.log")
+func (s *stage) startOperator(ctx context.Context) error {
+	if s.log == "" {
+		log, err := os.CreateTemp("", "prod-access-demo-*.log")
+		if err != nil {
+			return err
+		}
+		s.log = log.Name()
+		_ = log.Close()
+	}
+	process, err := operator.Start(ctx, s.cp, operator.Options{Binary: binary, Config: config, Env: operator.AWSEnv(s.server.URL), Log: s.log, Args: []string{
+		"--audit-file=" + s.path(trail), "--cluster-name=" + cluster, "--aws-sweep-every=1s", "--credential-report-every=1s",
+	}})
 	if err != nil {
 		return err
 	}
-	s.log = log.Name()
-	_ = log.Close()
-	s.operator, err = operator.Start(ctx, s.cp, operator.Options{Binary: binary, Config: config, Args: []string{"--audit-file=" + s.path(trail)}, Env: operator.AWSEnv(s.server.URL), Log: s.log})
-	if err != nil {
-		return err
-	}
+	s.operator, s.killed = process, false
 	return s.operator.WaitReady(ctx)
+}
+
+// kill ends the operator as a failing node does.
+func (s *stage) kill() {
+	s.killed = true
+	s.operator.Kill()
+}
+
+// crashed says that the operator has ended, and nobody wanted it to.
+func (s *stage) crashed() bool {
+	select {
+	case <-s.operator.Done():
+		return !s.killed
+	default:
+		return false
+	}
 }
 
 // waitForGuard waits until what people create counts.
@@ -178,6 +189,9 @@ func (s *stage) close(keepLog bool) error {
 	}
 	if s.cp != nil {
 		errs = append(errs, s.cp.Stop())
+	}
+	if s.log != "" {
+		_ = os.Remove(s.log + ".trail") // empty: the audit trail has a file of its own
 	}
 	if s.log != "" && !keepLog {
 		errs = append(errs, os.Remove(s.log))

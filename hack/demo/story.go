@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -17,14 +18,20 @@ const (
 	overlapping = "alice-chg-1043"
 	emergency   = "eve-inc-7"
 	byHand      = "grace-chg-1050"
+	audited     = "heidi-audit"
+	fenced      = "ivan-chg-1061"
 
-	memberGroup = "hera-prod-infra-member"
+	memberGroup   = "hera-prod-infra-member"
+	securityGroup = "hera-prod-security-engineer"
 )
+
+// fencedFor is how long the grant that the operator does not see the end of lasts from when it is asked for.
+const fencedFor = 12 * time.Second
 
 // lasts is how long each grant lasts from the beginning of the story: those that end by themselves long enough on a busy
 // machine for all that comes before, the others longer than the story.
 var lasts = map[string]time.Duration{
-	planned: 45 * time.Second, overlapping: 52 * time.Second, emergency: time.Hour, byHand: time.Hour,
+	planned: 48 * time.Second, overlapping: 55 * time.Second, emergency: time.Hour, byHand: time.Hour, audited: time.Hour,
 }
 
 // What people try: the first is in infra-member, the second is not; the others are about a developer.
@@ -43,13 +50,17 @@ func (s *story) steps() []step {
 	return []step{
 		{"Dana asks for infra-member for Alice, until " + at(planned), s.request},
 		{"Two people have to approve, and nobody is two people", s.approval},
+		{"Heidi, who audits, loses her phone: her MFA device is deactivated in AWS", s.loss},
 		{"Alice needs longer: a second grant, until " + at(overlapping) + ", overlaps the first", s.overlap},
 		{"An incident: Eve, a developer, may look at payments until " + at(emergency) + ", and no more", s.incident},
 		{"Eve's laptop is stolen: Frank, of security, revokes her", s.revocation},
 		{"Somebody takes Grace's access away by hand, and the operator does not give it back", s.removal},
 		{"A revocation beats whoever applies the manifests again, be it a person or a GitOps tool", s.recreation},
+		{"Without MFA no access: Heidi's is suspended until she has another phone", s.suspension},
 		{"Access ends by itself: at " + at(planned) + " the first of Alice's grants, at " + at(overlapping) + " the second", s.expiry},
 		{"Over is over: the same manifest gives nothing", s.again},
+		{"The operator is killed, and AWS itself ends Ivan's access at his deadline", s.fence},
+		{"Heidi has another phone, and so her access is back", s.comeback},
 		{"All of it is on the audit trail, which nobody changes unnoticed", s.trail},
 	}
 }
@@ -77,6 +88,25 @@ func (s *story) approval(ctx context.Context) {
 	s.check(ctx, "Kubernetes agrees", s.canI("alice", works), "yes")
 	s.check(ctx, "IAM agrees", s.members(memberGroup), "alice")
 	s.check(ctx, "infra-member deletes nothing that is the whole cluster's", s.canI("alice", destroys), "no")
+}
+
+func (s *story) loss(ctx context.Context) {
+	s.ask(ctx, audited, "grant-infra-member.yaml", func(spec map[string]any) {
+		for _, field := range []string{"notBefore", "changeTicket", "stagingEvidence"} {
+			delete(spec, field)
+		}
+		spec["subject"] = map[string]any{"iamUser": "heidi", "kubernetesUser": username("heidi")}
+		spec["role"], spec["reason"] = "security-engineer", "Quarterly audit of who may reach the payments namespace."
+	})
+	s.approve(ctx, "bob", audited)
+	s.approve(ctx, "carol", audited)
+	s.check(ctx, "access is granted", s.grants(audited), "Granted")
+	s.check(ctx, "in Kubernetes", s.canI("heidi", looks), "yes")
+	s.check(ctx, "and in IAM", s.groupsOf("heidi"), securityGroup)
+	if device, ok := s.until(ctx, "Heidi has an MFA device", s.device("heidi"), "arn:"); ok {
+		s.act(ctx, s.deactivate("heidi", device))
+	}
+	s.note(ctx, "the operator learns of it by AWS's credential report: AWS makes one every 4 hours at most, this IAM every few seconds. More of Heidi later")
 }
 
 func (s *story) overlap(ctx context.Context) {
@@ -140,10 +170,19 @@ func (s *story) recreation(ctx context.Context) {
 	s.check(ctx, "made anew, both are over at once", s.grants(emergency, byHand), "Revoked", "Revoked")
 	s.check(ctx, "the revocations are remembered, Frank's and the operator's own", s.kubectl("frank", "get", "arev"),
 		"ended-"+emergency, "InForce", "ended-"+byHand, "InForce", "eve-laptop", "InForce", username("frank"))
-	s.check(ctx, "no binding is left or made but Alice's two", s.kubectl("", "get", "clusterrolebindings,rolebindings", "-A", "-l", ours, "-o", "name"),
-		"prod-access-"+planned, "prod-access-"+overlapping)
+	s.check(ctx, "no binding of Eve's is left or made", s.bindings("eve"), "")
+	s.check(ctx, "nor of Grace's", s.bindings("grace"), "")
 	s.check(ctx, "Eve may not list pods", s.canI("eve", looks), "no")
 	s.check(ctx, "Grace has no access to Kubernetes", s.canI("grace", works), "no")
+}
+
+func (s *story) suspension(ctx context.Context) {
+	s.check(ctx, "the operator has noticed", s.grants(audited), "Suspended")
+	s.check(ctx, "and says why", s.kubectl("", "get", "pag", audited, "-o", `jsonpath={.status.conditions[?(@.type=="Eligible")].message}`), "MFA")
+	s.check(ctx, "Heidi has no access to Kubernetes", s.canI("heidi", looks), "no")
+	s.check(ctx, "nor in IAM", s.groupsOf("heidi"), "")
+	s.register(ctx, "heidi", "heidi-new-phone")
+	s.note(ctx, "a suspended grant is looked at once a minute, and when an operator starts. More of Heidi later")
 }
 
 func (s *story) expiry(ctx context.Context) {
@@ -153,7 +192,7 @@ func (s *story) expiry(ctx context.Context) {
 	s.check(ctx, "Alice keeps what the second covers, in Kubernetes", s.canI("alice", works), "yes")
 	s.check(ctx, "and in IAM", s.members(memberGroup), "alice")
 	s.watch(ctx, overlapping, []trace{s.binding(overlapping), s.membership(memberGroup, "alice")}, nil)
-	s.check(ctx, "all are over", s.grants(), planned, "Expired", overlapping, "Expired", emergency, "Revoked", byHand, "Revoked")
+	s.check(ctx, "all four are over", s.grants(planned, overlapping, emergency, byHand), planned, "Expired", overlapping, "Expired", emergency, "Revoked", byHand, "Revoked")
 	s.check(ctx, "Alice has no access to Kubernetes", s.canI("alice", works), "no")
 	s.check(ctx, "nobody is in the IAM group", s.members(memberGroup), "")
 }
@@ -165,9 +204,49 @@ func (s *story) again(ctx context.Context) {
 	s.act(ctx, s.kubectl("dana", "delete", "pag", overlapping))
 	s.act(ctx, apply)
 	s.check(ctx, "made anew, it is over at once", s.grants(overlapping), "Expired")
-	s.check(ctx, "no binding is left or made", s.kubectl("", "get", "clusterrolebindings,rolebindings", "-A", "-l", ours, "-o", "name"), "")
+	s.check(ctx, "no binding of hers is left or made", s.bindings("alice"), "")
 	s.check(ctx, "Alice has no access to Kubernetes", s.canI("alice", works), "no")
 	s.check(ctx, "nobody is in the IAM group", s.members(memberGroup), "")
+}
+
+func (s *story) fence(ctx context.Context) {
+	s.ends[fenced] = time.Now().Add(fencedFor).Truncate(time.Second)
+	deadline := s.ends[fenced].UTC()
+	s.ask(ctx, fenced, "grant-infra-member.yaml", func(spec map[string]any) {
+		delete(spec, "notBefore")
+		spec["subject"] = map[string]any{"iamUser": "ivan", "kubernetesUser": username("ivan")}
+		spec["changeTicket"] = "CHG-1061"
+	})
+	s.approve(ctx, "bob", fenced)
+	s.approve(ctx, "carol", fenced)
+	s.check(ctx, "access is granted", s.grants(fenced), "Granted")
+	s.check(ctx, "AWS ends it at the deadline, whatever becomes of the operator",
+		s.kubectl("", "get", "pag", fenced, "-o", "jsonpath={.status.accessEndsNoLaterThan.aws}"), deadline.Format(time.RFC3339))
+	s.check(ctx, "because Ivan is fenced", s.kubectl("", "get", "pag", fenced, "-o", `jsonpath={.status.conditions[?(@.type=="Fenced")].message}`), "denies")
+	s.act(ctx, command{fmt.Sprintf("kill -KILL %d", s.operator.PID()), func(context.Context) (string, error) {
+		s.kill()
+		return "", nil
+	}})
+	s.pass(ctx, fenced)
+	name, ok := s.until(ctx, "the fence is there", s.policiesOf("ivan"), "prod-access-fence-"+cluster)
+	if !ok {
+		return
+	}
+	s.check(ctx, "nobody has ended anything: in IAM Ivan is still a member", s.groupsOf("ivan"), memberGroup)
+	s.check(ctx, "but there is the fence, which the operator wrote before it made him one", s.policiesOf("ivan"), name)
+	s.check(ctx, "it denies him everything from the deadline on, by the clock of AWS", s.policy("ivan", name), "Deny", deadline.Format(time.RFC3339))
+	s.check(ctx, "Kubernetes has no such fence: there it takes an operator to end it", s.canI("ivan", works), "yes")
+	s.restart(ctx)
+	s.check(ctx, "once the lease of the killed one has run out, it ends what is overdue", s.grants(fenced), "Expired")
+	s.check(ctx, "Ivan has no access to Kubernetes", s.canI("ivan", works), "no")
+	s.check(ctx, "nor in IAM", s.groupsOf("ivan"), "")
+	s.check(ctx, "and the fence is gone, so that it denies him nothing that comes later", s.policiesOf("ivan"), "")
+}
+
+func (s *story) comeback(ctx context.Context) {
+	s.check(ctx, "nobody had to ask again", s.grants(audited), "Granted")
+	s.check(ctx, "in Kubernetes", s.canI("heidi", looks), "yes")
+	s.check(ctx, "and in IAM", s.groupsOf("heidi"), securityGroup)
 }
 
 // ask writes a request after a sample, and lets Dana apply it.

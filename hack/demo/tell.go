@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -44,15 +43,6 @@ type story struct {
 }
 
 func tell(ctx context.Context, st *stage) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-st.operator.Done():
-			cancel()
-		}
-	}()
 	s := &story{stage: st, ends: map[string]time.Time{}}
 	for grant, lasts := range lasts {
 		s.ends[grant] = time.Now().Add(lasts).Truncate(time.Second)
@@ -72,7 +62,9 @@ func tell(ctx context.Context, st *stage) error {
 	return nil
 }
 
-func (s *story) over(ctx context.Context) bool { return ctx.Err() != nil || len(s.failures) > 0 }
+func (s *story) over(ctx context.Context) bool {
+	return ctx.Err() != nil || len(s.failures) > 0 || s.crashed()
+}
 
 func (s *story) fail(ctx context.Context, what string) {
 	s.out.progress("")
@@ -118,34 +110,17 @@ func (s *story) canI(who, what string) command {
 	return s.kubectl(who, append([]string{"auth", "can-i"}, strings.Fields(what)...)...)
 }
 
-func (s *story) members(group string) command {
-	text := fmt.Sprintf("aws iam get-group --group-name %s --query 'Users[].UserName' --output text", group)
-	return command{text, func(ctx context.Context) (string, error) {
-		out, err := s.iam.GetGroup(ctx, &iam.GetGroupInput{GroupName: &group})
-		if err != nil {
-			return "", err
-		}
-		var names []string
-		for _, u := range out.Users {
-			names = append(names, *u.UserName)
-		}
-		return strings.Join(names, "\t"), nil
-	}}
+// bindings are those that the operator made for a person, cluster-wide or in a namespace.
+func (s *story) bindings(person string) command {
+	return s.kubectl("", "get", "clusterrolebindings,rolebindings", "-A", "-l", ours, "-o",
+		fmt.Sprintf(`jsonpath={.items[?(@.subjects[0].name=="%s")].metadata.name}`, username(person)))
 }
 
-func (s *story) groupsOf(user string) command {
-	text := fmt.Sprintf("aws iam list-groups-for-user --user-name %s --query 'Groups[].GroupName' --output text", user)
-	return command{text, func(ctx context.Context) (string, error) {
-		out, err := s.iam.ListGroupsForUser(ctx, &iam.ListGroupsForUserInput{UserName: &user})
-		if err != nil {
-			return "", err
-		}
-		var names []string
-		for _, g := range out.Groups {
-			names = append(names, *g.GroupName)
-		}
-		return strings.Join(names, "\t"), nil
-	}}
+// note tells what the audience cannot see.
+func (s *story) note(ctx context.Context, what string) {
+	if !s.over(ctx) {
+		s.out.printf("   … %s\n", what)
+	}
 }
 
 // act carries out a command, which must succeed.
@@ -302,6 +277,36 @@ func (s *story) watch(ctx context.Context, grant string, goes, stays []trace) {
 			s.out.passed(t.what+" stays", "looked at all the time")
 		}
 	}
+}
+
+// pass waits until the deadline of a grant has passed.
+func (s *story) pass(ctx context.Context, grant string) {
+	deadline := s.ends[grant]
+	for left := time.Until(deadline); left > 0 && !s.over(ctx); left = time.Until(deadline) {
+		s.out.progress(fmt.Sprintf("%s ends in %.0f s", grant, left.Seconds()))
+		pause(ctx, min(100*time.Millisecond, left))
+	}
+	if s.out.progress(""); !s.over(ctx) {
+		s.out.passed("the deadline passes, and no operator runs", deadline.Format(time.TimeOnly))
+	}
+}
+
+// restart starts another operator, as Kubernetes does for a pod that is gone.
+func (s *story) restart(ctx context.Context) {
+	if s.over(ctx) {
+		return
+	}
+	const what = "another operator starts"
+	s.out.progress(what)
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := s.startOperator(ctx); err != nil {
+		s.fail(ctx, err.Error())
+		return
+	}
+	s.out.progress("")
+	s.out.passed(what, brief(time.Since(begin)))
 }
 
 func (s *story) gone(ctx context.Context, t trace, deadline time.Time) bool {
