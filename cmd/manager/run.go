@@ -121,8 +121,9 @@ func (o *options) validate() error {
 	if o.sweepEvery < time.Second || o.reportEvery < time.Second {
 		return errors.New("--aws-sweep-every and --credential-report-every must be at least a second")
 	}
-	if o.awsRate <= 0 {
-		return fmt.Errorf("--aws-rate must be above 0, not %v", o.awsRate)
+	if !(o.awsRate >= aws.LowestRate) { // so NaN is refused too
+		return fmt.Errorf("--aws-rate must be at least %v, not %v: calls about the whole account go at a tenth of it, and each gives up after %v without a turn",
+			aws.LowestRate, o.awsRate, access.CallTimeout)
 	}
 	return nil
 }

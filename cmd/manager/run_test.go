@@ -4,6 +4,8 @@
 package main
 
 import (
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,8 +40,14 @@ func TestOptions(t *testing.T) {
 		t.Errorf("--aws=off: %v", err)
 	}
 	o = defaults()
-	o.awsRate = 0
-	if err := o.validate(); err == nil || !strings.Contains(err.Error(), "--aws-rate must be above 0") {
-		t.Errorf("--aws-rate=0: %v", err)
+	for _, rate := range []float64{-1, 0, 1.9, math.NaN()} {
+		o.awsRate = rate
+		if err := o.validate(); err == nil || !strings.Contains(err.Error(), "--aws-rate must be at least 2, not "+fmt.Sprint(rate)+": calls about the whole account") {
+			t.Errorf("--aws-rate=%v: %v", rate, err)
+		}
+	}
+	o.awsRate = 2
+	if err := o.validate(); err != nil {
+		t.Errorf("--aws-rate=2: %v", err)
 	}
 }

@@ -77,17 +77,19 @@ func (s *stage) administer(ctx context.Context) error {
 	return nil
 }
 
-// apply leaves out the policies of AWS's own that go with a role: the fake IAM does not have them.
 func (s *stage) apply(r *policy.Rendered) error {
 	var errs []error
+	attach := r.Attach
 	for _, group := range r.Groups {
 		errs = append(errs, s.account.Admin("PutGroupPolicy",
 			map[string]string{"GroupName": group, "PolicyName": r.Guard.Name, "PolicyDocument": string(r.Guard.Document)}))
 	}
 	if p := r.Policy; p != nil {
 		arn, err := s.createPolicy(p.Path, p.Name, p.Document)
-		errs = append(errs, err)
-		for _, group := range r.Groups {
+		attach, errs = append(attach, arn), append(errs, err)
+	}
+	for _, group := range r.Groups {
+		for _, arn := range attach {
 			errs = append(errs, s.account.Admin("AttachGroupPolicy", map[string]string{"GroupName": group, "PolicyArn": arn}))
 		}
 	}

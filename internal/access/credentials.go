@@ -18,6 +18,8 @@ type Credentials struct {
 	PasswordSince time.Time
 	// PasswordUnknown says why it may have been set later than that, "" if it is known.
 	PasswordUnknown string
+	// PasswordAsOf is when AWS made the credential report that says so; zero where no report had to be asked.
+	PasswordAsOf time.Time
 	// Keys are the active access keys.
 	Keys []Key
 }
@@ -50,6 +52,18 @@ func (c Credentials) Stale(maxAge time.Duration, now time.Time) (stale, unknown 
 	return strings.Join(old, " and "), unknown
 }
 
+// Retire are the credentials to be made unusable because they are too old. The report that tells of passwords is hours old,
+// and the person may have changed theirs since: it goes only by a report that was made after they were told so.
+func (c Credentials) Retire(maxAge time.Duration, told, now time.Time) (keys []Key, password bool) {
+	for _, k := range c.Keys {
+		if now.Sub(k.Created) > maxAge {
+			keys = append(keys, k)
+		}
+	}
+	stale, _ := Credentials{PasswordSince: c.PasswordSince, PasswordUnknown: c.PasswordUnknown}.Stale(maxAge, now)
+	return keys, stale != "" && c.PasswordAsOf.After(told)
+}
+
 // Oldest is the age of the oldest credential whose age is known, zero if there is none.
 func (c Credentials) Oldest(now time.Time) time.Duration {
 	var age time.Duration
@@ -76,9 +90,10 @@ func (c Credentials) Warning(maxAge time.Duration, now time.Time) int {
 	return 3
 }
 
+// days is an age as people read it: in steps so large that a status that tells it is not written all the time.
 func days(age time.Duration) string {
 	if age < 48*time.Hour {
-		return age.Round(time.Minute).String() + " old"
+		return fmt.Sprintf("%d hours old", int(age.Hours()))
 	}
 	return fmt.Sprintf("%d days old", int(age.Hours()/24))
 }
@@ -91,7 +106,8 @@ func (r *Role) MaxCredentialAge() time.Duration {
 	return 0
 }
 
-// aged says why credentials are too old for the role, or may be. What is not known takes nothing away (invariant I10).
+// aged says why credentials are too old for the role, or may be. What is not known takes nothing away, and gives nothing
+// back (invariant I10).
 func (c *decider) aged() (stale, unknown Obstacle) {
 	if c.Role == nil || c.Role.Spec.Requirements.OnStale == v1alpha1.StaleWarn {
 		return Obstacle{}, Obstacle{}
@@ -102,20 +118,20 @@ func (c *decider) aged() (stale, unknown Obstacle) {
 	case old != "":
 		return Obstacle{v1alpha1.ReasonCredentialsStale, fmt.Sprintf("of the IAM user %s, %s, and the role %s allows %s: %s must replace or remove it; "+
 			"AWS tells of a new password up to 4 hours later, of a new key at once", name, old, c.Role.Name, days(maxAge), name)}, Obstacle{}
-	case why != "" && c.Grant.Status.ActivatedAt == nil:
+	case why != "" && c.prior != v1alpha1.StateGranted:
 		return Obstacle{}, Obstacle{v1alpha1.ReasonAWSUnavailable, fmt.Sprintf("the age of the console password of the IAM user %s cannot be verified, so nothing is "+
 			"granted: %s", name, why)}
 	}
 	return Obstacle{}, Obstacle{}
 }
 
-// retire has credentials that are too old made unusable, where the role says so. What came of it AWS is asked a moment
-// later.
+// retire has credentials that are too old made unusable, where the role says so. What came of it AWS is asked when the grant is
+// looked at again.
 func (c *decider) retire(d Decision) Decision {
 	if d.Cause != v1alpha1.ReasonCredentialsStale || c.Role.Spec.Requirements.OnStale != v1alpha1.StaleDeactivate {
 		return d
 	}
-	if d.RecheckAfter = RetryAfter; !c.Done {
+	if !c.Done {
 		d.Effect = EffectDeactivate
 	}
 	return d

@@ -54,7 +54,7 @@ func TestStaleCredentialsBeforeActivation(t *testing.T) {
 			}
 			// What was done about it AWS tells a moment later, not at once.
 			if s.Done = true; row.effect == access.EffectDeactivate {
-				if d := s.decide(); d.Effect != access.EffectNone || d.RecheckAfter != access.RetryAfter {
+				if d := s.decide(); d.Effect != access.EffectNone || d.RecheckAfter != access.RecheckAfter {
 					t.Errorf("once more: %s after %s", d.Effect, d.RecheckAfter)
 				}
 			}
@@ -73,6 +73,21 @@ func TestI10UnknownAgeOfThePassword(t *testing.T) {
 	s.Person.Credentials.PasswordSince = moment.Add(-59 * day)
 	if d := s.decide(); d.State != v1alpha1.StateGranting {
 		t.Errorf("young whatever the report says: %s: %s", d.State, d.Message)
+	}
+	// Suspended for what was known: that it is no longer known gives nothing back.
+	suspended := aged(t, v1alpha1.StaleSuspend, day)
+	suspended.granted()
+	suspended.Person.Credentials = access.Credentials{PasswordSince: moment.Add(-61 * day)}
+	suspended.store()
+	suspended.see(false)
+	suspended.Done = false
+	suspended.Person.Credentials.PasswordUnknown = "there is no credential report"
+	if d := suspended.store(); d.State != v1alpha1.StateSuspended || d.Effect == access.EffectSync {
+		t.Errorf("suspended: %s (%s), %s", d.State, d.Cause, d.Effect)
+	}
+	suspended.Person.Credentials = access.Credentials{PasswordSince: moment}
+	if d := suspended.decide(); d.State != v1alpha1.StateGranting {
+		t.Errorf("known to be young: %s (%s)", d.State, d.Cause)
 	}
 	live := aged(t, v1alpha1.StaleSuspend, day)
 	live.granted()
@@ -117,6 +132,28 @@ func TestSuspicionAsksAWS(t *testing.T) {
 	s.Person = &access.Person{Unavailable: "AWS cannot be reached"}
 	if d := s.decide(); d.State != v1alpha1.StateGranted {
 		t.Errorf("which cannot be known: %s (%s)", d.State, d.Cause)
+	}
+}
+
+// A password goes only by a report that was made after the person was told.
+func TestRetirePassword(t *testing.T) {
+	old := access.Credentials{PasswordSince: moment.Add(-61 * day), Keys: []access.Key{{ID: "old", Created: moment.Add(-61 * day)}, {ID: "young", Created: moment}}}
+	for name, row := range map[string]struct {
+		asOf     time.Time
+		unknown  string
+		password bool
+	}{
+		"by a report of before": {asOf: moment.Add(-time.Hour)}, "by one of after": {asOf: moment.Add(time.Hour), password: true},
+		"by none": {}, "unknown": {asOf: moment.Add(time.Hour), unknown: "denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := old
+			c.PasswordAsOf, c.PasswordUnknown = row.asOf, row.unknown
+			keys, password := c.Retire(60*day, moment, moment.Add(2*time.Hour))
+			if len(keys) != 1 || keys[0].ID != "old" || password != row.password {
+				t.Errorf("keys %v, the password %v", keys, password)
+			}
+		})
 	}
 }
 

@@ -49,6 +49,9 @@ const (
 	// verifyWindow is how long from then on a process that starts still verifies: longer than the lease takes to
 	// change hands.
 	verifyWindow = time.Minute
+	// fenceWindow is that for whoever has a fence, which denies them everything until it is removed: the fences of a thousand
+	// endings take minutes.
+	fenceWindow = 10 * time.Minute
 )
 
 // Facts are everything that a decision depends on, besides the time.

@@ -6,6 +6,7 @@ package access
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -28,12 +29,20 @@ func (c *decider) over() Decision {
 	switch {
 	case c.now.Before(verifyAt):
 		d.WakeAt = verifyAt
-	case held(&d) && !c.Done && c.now.Before(verifyAt.Add(verifyWindow)):
+	case held(&d) && !c.Done && c.now.Before(verifyAt.Add(window(&d))):
 		d.Effect = EffectVerify
 	case g.DeletionTimestamp != nil:
 		d.Effect = EffectRelease
 	}
 	return d
+}
+
+// window is for how long the absence is verified, as long as that does not succeed.
+func window(d *Decision) time.Duration {
+	if d.AWS.FencedUntil != nil {
+		return fenceWindow
+	}
+	return verifyWindow
 }
 
 // held says whether there was anything to take away; a fence is, too, because nobody else removes it.

@@ -23,6 +23,10 @@ import (
 // adjustable. Source: https://repost.aws/knowledge-center/iam-sts-throttling-error
 const DefaultRate = 20.0
 
+// LowestRate is what a rate must be at least: below it, a tenth of it brings the second of two calls about the whole
+// account its turn only after the 5 seconds that it waits for it, so that an account of two pages is never read.
+const LowestRate = 2.0
+
 const (
 	// minRate is the share of a limit that throttling leaves in any case.
 	minRate = 1.0 / 10

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	testingclock "k8s.io/utils/clock/testing"
 
+	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/aws"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 )
@@ -227,6 +228,41 @@ func TestRemovalsGoFirst(t *testing.T) {
 	defer cancel()
 	if err := r.get(brief); err == nil {
 		t.Error("a read that is not for a removal overtook the others")
+	}
+}
+
+// At the lowest rate the next page of an account has its turn in the time that a call waits for one; below, it does not.
+func TestLowestRate(t *testing.T) {
+	const answer = 100 * time.Millisecond
+	for name, test := range map[string]struct {
+		rate float64
+		says string
+	}{
+		"lowest":  {aws.LowestRate, ""},
+		"too low": {aws.LowestRate * 0.9, "was not called: too many other calls were before it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, aws.Options{Rate: test.rate, Timeout: access.CallTimeout})
+			page := func() error {
+				_, err := r.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{})
+				return err
+			}
+			if err := page(); err != nil {
+				t.Fatal(err)
+			}
+			r.clock.Step(answer)
+			done := make(chan error, 1)
+			go func() { done <- page() }()
+			r.waiting(t, 2)
+			r.clock.Step(access.CallTimeout - answer)
+			r.clock.Step(answer)
+			switch err := <-done; {
+			case test.says == "" && err != nil:
+				t.Error(err)
+			case test.says != "" && !strings.Contains(aws.Explain(err), test.says):
+				t.Errorf("told as %q: %v", aws.Explain(err), err)
+			}
+		})
 	}
 }
 

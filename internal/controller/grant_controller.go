@@ -220,6 +220,8 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 			r.alarms.stop(e.Object.GetUID())
 			r.released.Delete(e.Object.GetUID())
 			r.looked.Delete(e.Object.GetUID())
+			r.people.Delete(e.Object.GetUID())
+			r.unbound.Delete(e.Object.GetUID())
 			r.removals.Forget(e.Object.GetUID())
 			if g, ok := e.Object.(*v1alpha1.ProdAccessGrant); ok && access.MayExist(g) {
 				r.orphans.Store(g.Name, g)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -247,7 +248,10 @@ func (p *pass) lookAround(ctx context.Context) error {
 		return nil
 	}
 	grants, err := Grants{p.client}.OfPerson(ctx, s.AWS.UserID)
-	if until := access.FencedUntil(grants, p.now); err == nil && !until.IsZero() {
+	is, until := s.AWS.FencedUntil.Time, access.FencedUntil(grants, p.now)
+	// It may be later at any time, and is earlier only when AWS has shown that: it says when access ends at the latest.
+	moved := !p.memberships.Fenced(s.AWS.UserID, is) && p.memberships.Fenced(s.AWS.UserID, until)
+	if err == nil && !until.IsZero() && (until.After(is) || moved) {
 		s.AWS.FencedUntil = &metav1.Time{Time: until}
 	}
 	p.unfenced = news && meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionFenced) && !p.memberships.Fenced(s.AWS.UserID, s.AWS.FencedUntil.Time)
@@ -313,35 +317,52 @@ func (p *pass) identify() (again, inFlight bool, err error) {
 	for _, m := range p.g.Status.AWS.Groups {
 		others = append(others, m.Name)
 	}
-	person, ok := await(p, fmt.Sprint(taskIdentify, role.Groups(), others), p.tasks.granting, func(ctx context.Context) *access.Person {
-		return p.memberships.Identify(ctx, name, role, others...)
+	answer, ok := await(p, fmt.Sprint(taskIdentify, role.Groups(), others), p.tasks.granting, func(ctx context.Context) identified {
+		asked := p.clock.Now() // the answer may wait to be heard
+		return identified{p.memberships.Identify(ctx, name, role, others...), asked}
 	})
 	if ok {
-		p.facts.Person = person
-		p.people.Store(p.g.UID, identified{person, p.now})
-		p.looked.Store(p.g.UID, p.now)
+		p.facts.Person = answer.person
+		p.people.Store(p.g.UID, answer)
+		if answer.person.Unavailable == "" {
+			p.looked.Store(p.g.UID, answer.at)
+		}
 	}
 	return true, !ok, nil
 }
 
-// retire makes credentials of the person that are too old unusable.
+// retire makes credentials of the person that are too old unusable. The trail hears of it before it is done: nobody could
+// tell afterwards.
 func (p *pass) retire(ctx context.Context) (again, inFlight bool, err error) {
-	person, maxAge := p.facts.Person, p.facts.Role.MaxCredentialAge()
+	person, maxAge, told := p.facts.Person, p.facts.Role.MaxCredentialAge(), p.now
+	if c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionEligible); c != nil && c.Reason == v1alpha1.ReasonCredentialsStale {
+		told = c.LastTransitionTime.Time
+	}
+	keys, password := person.Credentials.Retire(maxAge, told, p.now)
+	if len(keys) == 0 && !password {
+		p.facts.Done = true
+		return true, false, nil
+	}
+	if p.ready == nil || p.ready.kind != taskRetire {
+		var old []string
+		for _, k := range keys {
+			old = append(old, "the access key "+k.ID)
+		}
+		if password {
+			old = append(old, "the console password")
+		}
+		what := fmt.Sprintf("of the IAM user %s, what is older than %s is made unusable: %s", person.Name, maxAge, strings.Join(old, ", "))
+		p.tell(ctx, []v1alpha1.OutboxEntry{{Event: audit.EventCredentials, At: metav1.NewTime(p.now.Truncate(time.Second)), Message: what}})
+		p.recorder.Eventf(p.g, nil, corev1.EventTypeWarning, "CredentialsDeactivated", "Decide", "%s", what)
+	}
 	done, ok := await(p, taskRetire, p.tasks.removing, func(ctx context.Context) membership.Deactivation {
-		return p.memberships.Retire(ctx, membership.Member{UserID: person.UserID, Name: person.Name, Known: person}, maxAge)
+		return p.memberships.Retire(ctx, membership.Member{UserID: person.UserID, Name: person.Name, Known: person}, maxAge, told)
 	})
 	if !ok {
 		return false, true, nil
 	}
-	if done.Keys > 0 || done.Password {
-		what := fmt.Sprintf("%d access keys of the IAM user %s that were older than %s were deactivated", done.Keys, person.Name, maxAge)
-		if done.Password {
-			what += ", and the console password was removed"
-		}
-		p.tell(ctx, []v1alpha1.OutboxEntry{{Event: audit.EventCredentials, At: metav1.NewTime(p.now.Truncate(time.Second)), Message: what}})
-		p.recorder.Eventf(p.g, nil, corev1.EventTypeWarning, "CredentialsDeactivated", "Decide", "%s", what)
-	}
 	p.people.Delete(p.g.UID)
+	p.again = access.RetryAfter
 	if p.facts.Done = done.Err == nil; !p.facts.Done {
 		p.fail(&p.notes.Memberships, done.Err)
 	}

@@ -362,7 +362,7 @@ func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.Access
 		if i := slices.IndexFunc(last, func(g v1alpha1.RoleGroupStatus) bool { return g.Name == name }); i >= 0 {
 			before = last[i]
 		}
-		g, why := r.inspectGroup(ctx, role, name, before, now)
+		g, why := r.inspectGroup(ctx, role, name, before, troubleOf(obj, name), now)
 		obj.Status.AWS.Groups = append(obj.Status.AWS.Groups, g)
 		if look := r.missing(ctx, name); look > 0 {
 			again = min(again, look)
@@ -378,6 +378,19 @@ func (r *RoleReconciler) inspectGroups(ctx context.Context, obj *v1alpha1.Access
 	r.groups[obj.UID] = groupsSeen{generation: obj.Generation, until: now.Add(again), trouble: trouble}
 	r.mu.Unlock()
 	return trouble, again
+}
+
+// troubleOf is what is on record as wrong with a group, nothing if nothing is.
+func troubleOf(obj *v1alpha1.AccessRole, group v1alpha1.IAMGroupName) access.Obstacle {
+	c := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionReady)
+	if c == nil || c.Status == metav1.ConditionTrue || !slices.Contains(groupTroubles, c.Reason) || !strings.Contains(c.Message, string(group)) {
+		return access.Obstacle{}
+	}
+	return access.Obstacle{Reason: c.Reason, Message: c.Message}
+}
+
+var groupTroubles = []string{
+	v1alpha1.ReasonPolicyDifferent, v1alpha1.ReasonGroupClaimed, v1alpha1.ReasonForeignFence, v1alpha1.ReasonGroupNotFound, v1alpha1.ReasonAWSUnavailable,
 }
 
 // missing wakes the grants whose membership in a group AWS does not show any more, and says how soon the group has to be
@@ -403,12 +416,13 @@ func (r *RoleReconciler) missing(ctx context.Context, group v1alpha1.IAMGroupNam
 	return again
 }
 
-func (r *RoleReconciler) inspectGroup(ctx context.Context, role *access.Role, name v1alpha1.IAMGroupName, before v1alpha1.RoleGroupStatus, now time.Time) (v1alpha1.RoleGroupStatus, access.Obstacle) {
+// inspectGroup reads a group. What was found wrong the last time stays wrong until it is seen to be right.
+func (r *RoleReconciler) inspectGroup(ctx context.Context, role *access.Role, name v1alpha1.IAMGroupName, before v1alpha1.RoleGroupStatus, last access.Obstacle, now time.Time) (v1alpha1.RoleGroupStatus, access.Obstacle) {
 	before.Name = name
 	group, err := r.memberships.Inspect(ctx, string(name))
 	switch {
 	case err != nil && before.ARN != "":
-		return before, access.Obstacle{}
+		return before, last
 	case err != nil:
 		return before, access.Obstacle{Reason: v1alpha1.ReasonAWSUnavailable, Message: fmt.Sprintf("the IAM group %s cannot be verified: %s", name, err)}
 	case group == nil:

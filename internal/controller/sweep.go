@@ -39,15 +39,25 @@ type sweeps struct {
 // Start implements manager.Runnable.
 func (s *sweeps) Start(ctx context.Context) error {
 	log := logr.FromContextOrDiscard(ctx).WithName("sweep")
+	ctx = logr.NewContext(ctx, log)
 	for {
-		wait := s.every*9/10 + rand.N(s.every/5+1) //nolint:gosec // jitter, not a secret
-		if err := s.sweep(logr.NewContext(ctx, log)); errors.Is(err, membership.ErrReportInMaking) {
-			wait = min(wait, membership.ReportTakes)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.ticker.After(wait):
+		s.sweep(ctx)
+		next := s.ticker.After(s.every*9/10 + rand.N(s.every/5+1)) //nolint:gosec // jitter, not a secret
+		// A report that AWS is making is waited for longer and longer, and nothing but that is asked for meanwhile.
+		for wait, waiting := membership.ReportTakes, true; waiting; wait *= 2 {
+			var soon <-chan time.Time
+			if errors.Is(s.memberships.Report(ctx), membership.ErrReportInMaking) {
+				soon = s.ticker.After(wait)
+			} else if wait > membership.ReportTakes {
+				s.look(ctx)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-next:
+				waiting = false
+			case <-soon:
+			}
 		}
 	}
 }
@@ -55,26 +65,29 @@ func (s *sweeps) Start(ctx context.Context) error {
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (s *sweeps) NeedLeaderElection() bool { return true }
 
-// sweep returns what was not read.
-func (s *sweeps) sweep(ctx context.Context) error {
+func (s *sweeps) sweep(ctx context.Context) {
 	log := logr.FromContextOrDiscard(ctx)
-	unread := s.memberships.Sweep(ctx)
-	if unread != nil {
-		log.Info("the account was not read as a whole; trying again", "trouble", unread.Error())
+	if err := s.memberships.Sweep(ctx); err != nil {
+		log.Info("the account was not read as a whole; trying again", "trouble", err.Error())
 	}
+	s.look(ctx)
+}
+
+// look draws the conclusions from what was read last.
+func (s *sweeps) look(ctx context.Context) {
+	log := logr.FromContextOrDiscard(ctx)
 	var roles v1alpha1.AccessRoleList
 	var grants v1alpha1.ProdAccessGrantList
 	for _, list := range []client.ObjectList{&roles, &grants} {
 		if err := s.client.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 			log.Error(err, "listing roles and grants")
-			return unread
+			return
 		}
 	}
 	managed := managedBy(roles.Items)
 	s.check(ctx, managed, roles.Items)
 	s.reclaim(ctx, managed)
 	s.judge(roles.Items, grants.Items)
-	return unread
 }
 
 // managedBy are the IAM groups that roles name.
@@ -117,16 +130,15 @@ func (s *sweeps) check(ctx context.Context, managed []v1alpha1.IAMGroupName, rol
 // reclaim takes away what fences tell to be left over.
 func (s *sweeps) reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName) {
 	log := logr.FromContextOrDiscard(ctx)
-	taken, err := s.memberships.Reclaim(ctx, managed)
-	if err != nil {
-		log.Info("what fences tell to be left over is not all gone; trying again", "trouble", err.Error())
-	}
-	for _, user := range taken {
-		what := fmt.Sprintf("the memberships of the IAM user %s were removed: a fence of this cluster told that they were the operator's, and no grant calls for them", user)
+	err := s.memberships.Reclaim(ctx, managed, func(user string) {
+		what := fmt.Sprintf("the memberships of the IAM user %s are removed: a fence of this cluster tells that they are the operator's, and no grant calls for them", user)
 		log.Info(what)
 		if err := appendTo(ctx, s.trail, audit.Entry{Event: audit.EventDrift, Time: s.clock.Now(), Subject: user, AppliedBy: s.self, Change: what}); err != nil {
 			log.Error(err, "writing the audit trail")
 		}
+	})
+	if err != nil {
+		log.Info("what fences tell to be left over is not all gone; trying again", "trouble", err.Error())
 	}
 }
 

@@ -52,17 +52,16 @@ func (e *Engine) Deactivate(ctx context.Context, m Member) Deactivation {
 	return e.deactivate(ctx, p, Deactivation{})
 }
 
-// Retire does the same with those credentials of a person alone that are older than maxAge. The age of the password is
-// taken from m.Known, which must be set.
-func (e *Engine) Retire(ctx context.Context, m Member, maxAge time.Duration) Deactivation {
+// Retire does the same with those credentials of a person alone that are older than maxAge, as Credentials.Retire of
+// m.Known, which must be set, names them; told is since when the person has been told.
+func (e *Engine) Retire(ctx context.Context, m Member, maxAge time.Duration, told time.Time) Deactivation {
 	known := m.justSeen()
 	if known == nil {
 		return Deactivation{Err: errNobody}
 	}
 	now := e.clock.Now()
-	password := access.Credentials{PasswordSince: known.Credentials.PasswordSince, PasswordUnknown: known.Credentials.PasswordUnknown}
-	stale, _ := password.Stale(maxAge, now)
-	return e.deactivate(aws.ForRemoval(ctx), known, Deactivation{madeBefore: now.Add(-maxAge), keepPassword: stale == ""})
+	_, password := known.Credentials.Retire(maxAge, told, now)
+	return e.deactivate(aws.ForRemoval(ctx), known, Deactivation{madeBefore: now.Add(-maxAge), keepPassword: !password})
 }
 
 func (e *Engine) deactivate(ctx context.Context, p *access.Person, d Deactivation) Deactivation {

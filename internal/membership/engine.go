@@ -41,9 +41,8 @@ type Engine struct {
 	account  account
 	report   credentialReport
 	absences absences
-	// leftOver are the UserIds of people whom the last sweep found with a fence that no grant calls for. Sweeps come one
-	// after the other.
-	leftOver map[string]bool
+	// leftOver is since when people have a fence that no grant calls for, by UserId. Sweeps come one after the other.
+	leftOver map[string]time.Time
 }
 
 // Options of an Engine.
@@ -88,7 +87,7 @@ func (e *Engine) identify(ctx context.Context, name string, role *access.Role, g
 	if role != nil {
 		groups = append(role.Groups(), groups...)
 		if maxAge := role.MaxCredentialAge(); maxAge > 0 {
-			if p.Credentials, err = e.credentials(ctx, known, maxAge); err != nil {
+			if p.Credentials, err = e.credentials(ctx, p.Name, known, maxAge); err != nil {
 				return nil, err
 			}
 		}
@@ -274,16 +273,21 @@ func (e *Engine) Verify(ctx context.Context, m Member, group string) Outcome {
 // membership that a live grant covers is left alone, and so is one in a group that somebody is not in or that AWS does not
 // have. Two calls when there is nothing to remove, four otherwise.
 func (e *Engine) Expel(ctx context.Context, iamUser, group string) Outcome {
+	return e.expel(ctx, Member{Name: iamUser}, group)
+}
+
+// expel does it, and to nobody else if m.UserID is set.
+func (e *Engine) expel(ctx context.Context, m Member, group string) Outcome {
 	ctx = aws.ForRemoval(ctx)
 	// AWS would take the caller to be meant.
-	if iamUser == "" {
+	if m.Name == "" {
 		return unknown(errNobody)
 	}
-	p, err := e.user(ctx, iamUser)
+	p, err := e.user(ctx, m.Name)
 	if err != nil {
 		return unknown(say(err))
 	}
-	if !p.Found {
+	if !p.Found || m.UserID != "" && m.UserID != p.UserID {
 		return Outcome{}
 	}
 	unlock, err := e.people.lock(ctx, p.UserID)
@@ -322,12 +326,15 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 			"it was deleted, renamed or created anew; create another grant", m.Name, m.UserID)}
 		return o
 	}
+	// That somebody was not in the group a moment ago is enough to put them in, which is read back. Everything else that
+	// may be concluded from it is concluded from what is so now.
+	known, missed := m.justSeen(), e.absences.suspects(m.UserID, group) || seen(grants, group, e.clock.Now())
 	var before []string
-	if known := m.justSeen(); known != nil {
-		before = known.Memberships
-	} else if before, err = e.memberships(ctx, name); err != nil {
-		o.Err = say(err)
-		return o
+	if known == nil || missed || contains(known.Memberships, group) {
+		if before, err = e.memberships(ctx, name); err != nil {
+			o.Err = say(err)
+			return o
+		}
 	}
 	if contains(before, group) {
 		e.absences.clear(m.UserID, group)
@@ -336,7 +343,7 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 	}
 	// What was seen once and is gone now was taken away by somebody, and is never given back (invariant I5). The suspicion
 	// outlives the grant that it arose from, or another would give back what was taken away under the first.
-	if e.absences.suspects(m.UserID, group) || seen(grants, group, e.clock.Now()) {
+	if missed {
 		if e.absences.miss(m.UserID, group, e.clock.Now()).Confirmed {
 			o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: fmt.Sprintf("somebody took %s out of the IAM group %s while a grant "+
 				"covers it, and it is not given back: delete the grants that cover it, and create another", name, group)}
@@ -346,7 +353,13 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 			"nothing is added meanwhile", name, group)
 		return o
 	}
-	_, err = e.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
+	return e.add(ctx, m.UserID, name, group)
+}
+
+// add puts a user into a group and reads back that it is so.
+func (e *Engine) add(ctx context.Context, userID, name, group string) Outcome {
+	o := Outcome{Covered: true}
+	_, err := e.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: &group, UserName: &name})
 	switch {
 	case aws.IsQuota(err):
 		o.Obstacle = access.Obstacle{Reason: v1alpha1.ReasonQuotaExceeded, Message: fmt.Sprintf("%s cannot join the IAM group %s: %s; ask the AWS administrator",
@@ -371,7 +384,7 @@ func (e *Engine) join(ctx context.Context, m Member, group string, grants []v1al
 		return o
 	}
 	// What was read of the group before this says nothing about it.
-	e.absences.clear(m.UserID, group)
+	e.absences.clear(userID, group)
 	return o
 }
 

@@ -5,6 +5,7 @@ package membership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,12 +68,11 @@ func (e *Engine) Fence(ctx context.Context, m Member) Fence {
 			return Fence{Err: say(err)}
 		}
 	}
-	bounded := known.Bounded
 	switch {
 	case e.options.Cluster == "":
 		return Fence{Obstacle: access.Obstacle{Reason: v1alpha1.ReasonFenceDisabled, Message: "the operator runs with --fence=disabled: nothing but the operator ends " +
 			"the access to AWS"}}
-	case !bounded:
+	case !known.Bounded:
 		return Fence{Obstacle: access.Obstacle{Reason: v1alpha1.ReasonNoBoundary, Message: fmt.Sprintf("the IAM user %s has no permissions boundary, so nothing but the "+
 			"operator ends the access to AWS: ask the AWS administrator for the boundary", m.Name)}}
 	}
@@ -118,8 +118,16 @@ func (e *Engine) fence(ctx context.Context, user string, until time.Time) Fence 
 	case err != nil:
 		return Fence{Err: say(err)}
 	}
-	if _, err := e.unfenceAllBut(ctx, user, name); err != nil {
+	removed, err := e.unfenceAllBut(ctx, user, name)
+	if err == nil && removed {
+		// An answer that was cut looks like success here too, and an earlier fence that stayed would keep the person out.
+		removed, err = e.unfenceAllBut(ctx, user, name)
+	}
+	switch {
+	case err != nil:
 		return Fence{Err: say(err)}
+	case removed:
+		return Fence{Err: fmt.Errorf("AWS still shows an earlier fence of the IAM user %s", user)}
 	}
 	return Fence{Until: until}
 }
@@ -164,16 +172,23 @@ func (e *Engine) Unfence(ctx context.Context, m Member, was time.Time) error {
 	switch {
 	case until.Equal(was):
 		return nil
+	case until.IsZero() && slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.MayExist(&g) }):
+		// What another grant has not taken away yet the fence still ends; that one removes it.
+		return nil
 	case until.IsZero():
 		if err := e.unfence(ctx, m.Name, fenceName(e.options.Cluster, was)); err != nil {
 			return say(err)
 		}
 		return nil
 	}
-	if f := e.fence(ctx, m.Name, until); f.Err != nil {
-		return f.Err
+	name, err := e.nameOf(ctx, m)
+	if err != nil {
+		return say(err)
 	}
-	return nil
+	if name == "" {
+		return nil // renamed: the name may be somebody else's now
+	}
+	return e.fence(ctx, name, until).Err
 }
 
 // unfence removes a fence. It takes nothing away, and may give something back: that is for whoever may grant, and not for
@@ -203,42 +218,51 @@ func (e *Engine) policiesOf(ctx context.Context, user string) ([]string, error) 
 	return names, nil
 }
 
+// leftOverFor is how long a fence must have been left over before it is believed: a process that has just become the leader
+// may not know of the last grants of the one before.
+const leftOverFor = 30 * time.Second
+
 // Reclaim takes away what fences tell to be ours and no grant calls for: memberships in the managed groups of whoever has a
 // fence of this cluster and no live grant, and then the fence. It goes by the last reading of the account, and looks at each
-// person anew. What was not left over in the sweep before is left to the next one: a process that has just become the leader
-// may not know of the last grants of the one before. The names of those from whom it took something are returned.
-func (e *Engine) Reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName) (taken []string, err error) {
+// person anew; about is told of each before anything is taken from them. Nothing is taken at first sight.
+func (e *Engine) Reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName, about func(user string)) error {
 	all := e.lastReading()
 	if all == nil || e.options.Cluster == "" {
-		return nil, nil
+		return nil
 	}
 	known := e.leftOver
-	e.leftOver = map[string]bool{}
-	for _, u := range all.users {
-		for _, name := range u.policies {
-			if cluster, ok := fencing(name); !ok || cluster != e.options.Cluster {
-				continue
-			}
-			idle, failed := e.idle(ctx, u.UserID)
-			if failed != nil && err == nil {
-				err = failed
-			}
-			if !idle {
-				continue
-			}
-			if e.leftOver[u.UserID] = true; !known[u.UserID] {
-				continue
-			}
-			removed, failed := e.reclaim(ctx, u, name, managed)
-			if failed != nil && err == nil {
-				err = failed
-			}
-			if removed {
-				taken = append(taken, u.Name)
-			}
+	e.leftOver = map[string]time.Time{}
+	var errs []error
+	for id, u := range all.users {
+		fences := e.ours(u)
+		if len(fences) == 0 {
+			continue
+		}
+		idle, err := e.idle(ctx, id)
+		if !idle {
+			errs = append(errs, err)
+			continue
+		}
+		since, ok := known[id]
+		if !ok {
+			since = all.began
+		}
+		if e.leftOver[id] = since; all.began.Sub(since) < leftOverFor {
+			continue
+		}
+		errs = append(errs, e.reclaim(ctx, u, fences, managed, about))
+	}
+	return errors.Join(errs...)
+}
+
+// ours are the names of the fences of this cluster that a user had.
+func (e *Engine) ours(u *userDetail) (fences []string) {
+	for _, name := range u.policies {
+		if cluster, ok := fencing(name); ok && cluster == e.options.Cluster {
+			fences = append(fences, name)
 		}
 	}
-	return taken, err
+	return fences
 }
 
 // idle says whether no grant of a person is busy with AWS: it would see to itself.
@@ -249,30 +273,38 @@ func (e *Engine) idle(ctx context.Context, userID string) (bool, error) {
 	}), err
 }
 
-func (e *Engine) reclaim(ctx context.Context, u *userDetail, fence string, managed []v1alpha1.IAMGroupName) (removed bool, err error) {
-	for _, group := range managed {
-		if !contains(u.groups, string(group)) {
-			continue
+func (e *Engine) reclaim(ctx context.Context, u *userDetail, fences []string, managed []v1alpha1.IAMGroupName, about func(user string)) error {
+	m := Member{UserID: u.UserID, Name: u.Name}
+	groups := slices.DeleteFunc(slices.Clone(managed), func(g v1alpha1.IAMGroupName) bool { return !contains(u.groups, string(g)) })
+	if len(groups) > 0 {
+		about(u.Name)
+	}
+	for _, group := range groups {
+		if o := e.expel(ctx, m, string(group)); o.Err != nil || o.Covered {
+			return o.Err
 		}
-		o := e.Expel(ctx, u.Name, string(group))
-		if o.Err != nil || o.Covered {
-			return removed, o.Err
-		}
-		removed = true
 	}
 	unlock, err := e.people.lock(ctx, u.UserID)
 	if err != nil {
-		return removed, err
+		return err
 	}
 	defer unlock()
-	grants, err := e.grants.OfPerson(ctx, u.UserID)
-	if err != nil || !access.FencedUntil(grants, e.clock.Now()).IsZero() {
-		return removed, err
+	if idle, err := e.idle(ctx, u.UserID); !idle {
+		return err
 	}
-	if err := e.unfence(ctx, u.Name, fence); err != nil {
-		return removed, say(err)
+	name, err := e.nameOf(ctx, m)
+	if err != nil {
+		return say(err)
 	}
-	return removed, nil
+	if name == "" {
+		return nil // the next reading has the new name
+	}
+	for _, fence := range fences {
+		if err := e.unfence(ctx, name, fence); err != nil {
+			return say(err)
+		}
+	}
+	return nil
 }
 
 // Fenced says whether the last reading of the account has a person's fence from a deadline on; it does not say no of
@@ -289,7 +321,8 @@ func (e *Engine) Fenced(userID string, until time.Time) bool {
 // account has it; "" if there is none.
 func (e *Engine) FencedElsewhere(users []string) (user, cluster string) {
 	all := e.lastReading()
-	if all == nil {
+	// Without a name of its own this cluster's own fences of before would look like another's.
+	if all == nil || e.options.Cluster == "" {
 		return "", ""
 	}
 	for _, u := range all.users {

@@ -62,7 +62,10 @@ func TestI2FenceMoves(t *testing.T) {
 		t.Fatalf("moved back: %v, %v", err, w.fences())
 	}
 	w.onCall = nil
-	w.grants[0].Status.Conditions[0].Reason = v1alpha1.StateExpired
+	for i := range w.grants {
+		w.grants[i].Status.Conditions[0].Reason = v1alpha1.StateExpired
+		w.grants[i].Status.AWS.Groups[0].Intended, w.grants[i].Status.AWS.Groups[0].Observed = false, false
+	}
 	if err := w.engine.Unfence(t.Context(), w.alice(), start.Add(time.Hour)); err != nil || len(w.fences()) != 0 {
 		t.Errorf("over: %v, %v", err, w.fences())
 	}
@@ -191,20 +194,28 @@ func TestReclaim(t *testing.T) {
 				panic(err)
 			}
 		}, stay: true},
-		"the removal fails": {set: func(w *world) { w.Inject("RemoveUserFromGroup", fake.Throttling) }, stay: true},
+		"the removal fails": {set: func(w *world) { w.Inject("RemoveUserFromGroup", fake.Throttling) }, taken: true, stay: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.put("alice", fenceAt(time.Hour))
 			w.AddGroup("theirs", "alice")
 			w.AddMember(group, "alice")
-			w.sweep()
-			if taken, err := w.engine.Reclaim(t.Context(), managed); len(taken) > 0 || !w.IsMember(group, "alice") {
+			var taken []string
+			reclaim := func() error {
+				w.sweep()
+				return w.engine.Reclaim(t.Context(), managed, func(user string) {
+					if taken = append(taken, user); !w.IsMember(group, user) {
+						t.Error("told when it was done")
+					}
+				})
+			}
+			if err := reclaim(); err != nil || len(taken) > 0 || !w.IsMember(group, "alice") {
 				t.Fatalf("at first sight taken from %v (%v)", taken, err)
 			}
 			row.set(w)
-			w.sweep()
-			taken, err := w.engine.Reclaim(t.Context(), managed)
+			w.after(time.Minute)
+			err := reclaim()
 			if got := slices.Equal(taken, []string{"alice"}); got != row.taken {
 				t.Errorf("taken from %v (%v)", taken, err)
 			}
@@ -256,5 +267,109 @@ func TestSettleOfAPersonJustSeen(t *testing.T) {
 	m.Known = &access.Person{Found: true, Name: "alice", UserID: "AIDASOMEBODYELSE", Memberships: []string{group}}
 	if o := other.engine.Settle(t.Context(), m, group, false); o.Err != nil || !o.Present || !other.IsMember(group, "alice") {
 		t.Errorf("by what is known of somebody else: %+v, a member %v", o, other.IsMember(group, "alice"))
+	}
+}
+
+// Of what was known of a person before, a grant concludes no more than that they have to be added.
+func TestI4JoinAfterAnotherGrantEnded(t *testing.T) {
+	for name, trusted := range map[string]bool{"just seen": true, "not seen": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.record(v1alpha1.StateGranting, time.Hour, true, false)
+			if o := w.settle(t); !o.Present {
+				t.Fatalf("%+v", o)
+			}
+			a.Status.AWS.Groups[0].Observed = true
+			a.Status.Conditions[0].Reason = v1alpha1.StateGranted
+			known := w.engine.Identify(t.Context(), "alice", nil, group)
+			w.grants[0].Status.Conditions[0].Reason = v1alpha1.StateRevoking
+			w.grants[0].Status.AWS.Groups[0].Intended = false
+			if o := w.settle(t); o.Err != nil || w.IsMember(group, "alice") {
+				t.Fatalf("the first was not ended: %+v", o)
+			}
+			w.grants[0].Status.Conditions[0].Reason = v1alpha1.StateRevoked
+			w.grants[0].Status.AWS.Groups[0].Observed = false
+			w.record(v1alpha1.StateGranting, 2*time.Hour, true, false)
+			m := w.alice()
+			if trusted {
+				m.Known = known
+			}
+			if o := w.engine.Settle(t.Context(), m, group, false); o.Err != nil || !o.Present || !w.IsMember(group, "alice") {
+				t.Errorf("told %+v, and in the group: %v", o, w.IsMember(group, "alice"))
+			}
+		})
+	}
+}
+
+// What another grant has done since is not taken for somebody's removal.
+func TestI5JoinAfterAnotherGrantBegan(t *testing.T) {
+	w := newWorld(t)
+	known := w.engine.Identify(t.Context(), "alice", nil, group)
+	a := w.record(v1alpha1.StateGranting, time.Hour, true, false)
+	w.settle(t)
+	a.Status.AWS.Groups[0].Observed = true
+	a.Status.Conditions[0].Reason = v1alpha1.StateGranted
+	w.record(v1alpha1.StateGranting, 2*time.Hour, true, false)
+	m := w.alice()
+	m.Known = known
+	if o := w.engine.Settle(t.Context(), m, group, false); o.Err != nil || !o.Present {
+		t.Errorf("told %+v", o)
+	}
+}
+
+// The fence stays as long as something of ours may be behind it.
+func TestI2FenceStaysWhileSomethingIsLeft(t *testing.T) {
+	for name, left := range map[string]bool{"left": true, "gone": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.SetBoundary("alice", boundary)
+			w.record(v1alpha1.StateGranted, 2*time.Hour, true, true)
+			w.AddGroup("other", "alice")
+			w.record(v1alpha1.StateGranted, time.Hour, true, true).Status.AWS.Groups[0].Name = "other"
+			if f := w.fence(t); f.Err != nil {
+				t.Fatal(f.Err)
+			}
+			for i, observed := range []bool{false, left} {
+				w.grants[i].Status.Conditions[0].Reason = v1alpha1.StateRevoking
+				w.grants[i].Status.AWS.Groups[0].Intended, w.grants[i].Status.AWS.Groups[0].Observed = false, observed
+			}
+			if err := w.engine.Unfence(t.Context(), w.alice(), start.Add(2*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			if fenced := len(w.fences()) > 0; fenced != left {
+				t.Errorf("fences %v", w.fences())
+			}
+		})
+	}
+}
+
+// The fence of whoever has the name now is theirs.
+func TestUnfenceOfANamesake(t *testing.T) {
+	w := newWorld(t)
+	w.SetBoundary("alice", boundary)
+	old := w.alice()
+	w.record(v1alpha1.StateGranted, time.Hour, true, true)
+	w.RenameUser("alice", "alicia")
+	w.AddUser(fake.User{Name: "alice", MFA: true})
+	w.SetBoundary("alice", boundary)
+	w.put("alice", fenceAt(5*time.Hour))
+	if err := w.engine.Unfence(t.Context(), old, start.Add(2*time.Hour)); err != nil || !slices.Equal(w.fences(), []string{fenceAt(5 * time.Hour)}) {
+		t.Errorf("%v; the namesake has %v", err, w.fences())
+	}
+}
+
+// A removal that AWS only seems to have done is not taken for one.
+func TestEarlierFenceThatStays(t *testing.T) {
+	w := newWorld(t)
+	w.SetBoundary("alice", boundary)
+	w.put("alice", fenceAt(time.Minute))
+	w.record(v1alpha1.StateGranting, time.Hour, true, false)
+	w.Inject("DeleteUserPolicy", fake.Empty)
+	if f := w.fence(t); f.Err == nil || len(w.fences()) != 2 {
+		t.Errorf("the fence is %+v, of %v", f, w.fences())
+	}
+	w.ClearFaults()
+	if f := w.fence(t); f.Err != nil || !slices.Equal(w.fences(), []string{fenceAt(time.Hour)}) {
+		t.Errorf("the fence is %+v, of %v", f, w.fences())
 	}
 }

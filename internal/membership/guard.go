@@ -10,8 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/aws"
 	"github.com/hera-platform/prod-access-operator/internal/policy"
 )
 
@@ -70,15 +73,22 @@ func (e *Engine) ARNs(groups []v1alpha1.IAMGroupName) []string {
 	return arns
 }
 
-// unguarded says which of a role's groups lacks its guard, "" if none does. A group that AWS does not have is found out
-// when it is to be joined.
+// unguarded says which of a role's groups is not known to carry its guard, "" if all do. A group that AWS does not have is
+// found out when it is to be joined.
 func (e *Engine) unguarded(ctx context.Context, role *access.Role) (string, error) {
 	for _, group := range role.Groups() {
 		switch state, why, err := e.Guarded(ctx, role, group); {
 		case err != nil:
 			return "", err
+		case state == v1alpha1.PolicyVerified:
 		case state == v1alpha1.PolicyDifferent:
 			return why, nil
+		default:
+			// One that was just made is there, and not listed yet.
+			_, err := e.iam.GetGroup(ctx, &iam.GetGroupInput{GroupName: new(string(group)), MaxItems: new(int32(1))})
+			if !aws.IsNotFound(err) {
+				return fmt.Sprintf("the guard of the IAM group %s cannot be verified yet: %s", group, why), nil
+			}
 		}
 	}
 	return "", nil

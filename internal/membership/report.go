@@ -9,6 +9,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (e *Engine) reported(ctx context.Context) (*report, string) {
 		}
 		r.mu.Lock()
 		if r.err = err; err == nil {
-			r.last = fresh
+			r.last, r.again = fresh, now
 		}
 		r.mu.Unlock()
 	}
@@ -132,7 +133,7 @@ func parseReport(content []byte) (map[string]reportRow, error) {
 	for i, name := range lines[0] {
 		column[name] = i
 	}
-	for _, name := range []string{"user", "arn", "user_creation_time", "password_last_changed", "mfa_active",
+	for _, name := range []string{"user", "arn", "user_creation_time", "password_enabled", "password_last_changed", "mfa_active",
 		"access_key_1_active", "access_key_1_last_rotated", "access_key_2_active", "access_key_2_last_rotated"} {
 		if _, ok := column[name]; !ok {
 			return nil, told{text: "the credential report has no column " + name}
@@ -141,11 +142,13 @@ func parseReport(content []byte) (map[string]reportRow, error) {
 	rows := map[string]reportRow{}
 	for _, line := range lines[1:] {
 		at := func(name string) string { return line[column[name]] }
-		row := reportRow{arn: at("arn"), created: instant(at("user_creation_time")), mfa: at("mfa_active") == "true"}
+		row := reportRow{arn: at("arn"), created: instant(at("user_creation_time")), mfa: strings.EqualFold(at("mfa_active"), "true")}
 		// Of a person without a password it says N/A.
-		row.PasswordSince = instant(at("password_last_changed"))
+		if row.PasswordSince = instant(at("password_last_changed")); row.PasswordSince.IsZero() && strings.EqualFold(at("password_enabled"), "true") {
+			row.PasswordUnknown = "the credential report does not say when the password was changed"
+		}
 		for _, key := range []string{"access_key_1", "access_key_2"} {
-			if rotated := instant(at(key + "_last_rotated")); at(key+"_active") == "true" && !rotated.IsZero() {
+			if rotated := instant(at(key + "_last_rotated")); strings.EqualFold(at(key+"_active"), "true") && !rotated.IsZero() {
 				row.Keys = append(row.Keys, access.Key{ID: "number " + key[len(key)-1:], Created: rotated})
 			}
 		}
@@ -169,46 +172,52 @@ func (r *report) of(u *userDetail) (reportRow, bool) {
 	return row, ok && row.arn == u.ARN && row.created.Truncate(time.Second).Equal(u.created.Truncate(time.Second))
 }
 
-// credentials are a person's own as AWS has them now. When the password was last changed only the credential report
-// tells, which is read if the password may be older than maxAge. One call where the last report shows that it is not, else
-// two, and those for the report.
-func (e *Engine) credentials(ctx context.Context, u *userDetail, maxAge time.Duration) (c access.Credentials, err error) {
-	if c.Keys, err = e.keys(ctx, u.Name); err != nil {
+// credentials are a person's own as AWS has them now. One call where the last report shows that the password is young,
+// else two, and those for the report.
+func (e *Engine) credentials(ctx context.Context, name string, u *userDetail, maxAge time.Duration) (c access.Credentials, err error) {
+	if c.Keys, err = e.keys(ctx, name); err != nil {
 		return c, err
 	}
 	now := e.clock.Now()
 	if last := e.report.lastReport(); last != nil && now.Sub(last.made) <= min(maxAge, 2*e.options.ReportEvery) {
 		// Whatever was changed since is younger than the report.
-		if row, ok := last.of(u); ok && (row.PasswordSince.IsZero() || now.Sub(row.PasswordSince) <= maxAge) {
+		if row, ok := last.of(u); ok && row.PasswordUnknown == "" && (row.PasswordSince.IsZero() || now.Sub(row.PasswordSince) <= maxAge) {
 			c.PasswordSince = row.PasswordSince
 			return c, nil
 		}
 	}
-	out, err := e.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &u.Name})
+	err = e.password(ctx, name, u, maxAge, &c)
+	return c, err
+}
+
+// password adds how old the console password is. When it was last changed only the credential report tells, which is read
+// if the password may be older than maxAge.
+func (e *Engine) password(ctx context.Context, name string, u *userDetail, maxAge time.Duration, c *access.Credentials) error {
+	out, err := e.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &name})
 	switch {
 	case aws.IsNotFound(err):
-		return c, nil
+		return nil
 	case err != nil:
-		return c, err
+		return err
 	case out.LoginProfile == nil || out.LoginProfile.CreateDate == nil:
-		return c, errIncomplete
+		return errIncomplete
 	}
-	if c.PasswordSince = *out.LoginProfile.CreateDate; now.Sub(c.PasswordSince) <= maxAge {
-		return c, nil
+	if c.PasswordSince = *out.LoginProfile.CreateDate; e.clock.Now().Sub(c.PasswordSince) <= maxAge {
+		return nil
 	}
 	r, why := e.reported(ctx)
-	if why != "" {
-		c.PasswordUnknown = why
-		return c, nil
+	if c.PasswordUnknown = why; why != "" {
+		return nil
 	}
 	row, ok := r.of(u)
+	c.PasswordAsOf, c.PasswordUnknown = r.made, row.PasswordUnknown
 	switch {
 	case !ok:
 		c.PasswordUnknown = "the credential report of " + r.made.UTC().Format(time.RFC3339) + " does not have the IAM user yet"
 	case row.PasswordSince.After(c.PasswordSince):
 		c.PasswordSince = row.PasswordSince
 	}
-	return c, nil
+	return nil
 }
 
 // keys are a user's active access keys.
@@ -245,6 +254,11 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	if _, err := e.readAccount(ctx, 0); err != nil {
 		return err
 	}
+	return e.Report(ctx)
+}
+
+// Report reads the credential report when it is time. The error is ErrReportInMaking while AWS is making it.
+func (e *Engine) Report(ctx context.Context) error {
 	switch _, why := e.reported(ctx); {
 	case why == "":
 		return nil

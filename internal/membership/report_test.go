@@ -5,6 +5,7 @@ package membership_test
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +273,27 @@ func TestI10Guarded(t *testing.T) {
 	}
 }
 
+// A group that is there and not listed yet may lack its guard.
+func TestI10GuardOfAGroupThatIsNotListedYet(t *testing.T) {
+	w := newWorld(t)
+	w.SetStaleness(10 * time.Second)
+	w.AddGroup("new")
+	role := ofRole()
+	role.Spec.AWS.Groups = []v1alpha1.IAMGroupName{"new"}
+	w.onCall = func(call url.Values) {
+		if call.Get("Action") == "GetGroup" {
+			w.SetStaleness(0) // what is listed is older than what is asked for
+		}
+	}
+	if why := w.engine.Identify(t.Context(), "alice", role).Unguarded; !strings.Contains(why, "cannot be verified yet") {
+		t.Errorf("unguarded: %q", why)
+	}
+	role.Spec.AWS.Groups = []v1alpha1.IAMGroupName{"none"}
+	if why := w.engine.Identify(t.Context(), "alice", role).Unguarded; why != "" {
+		t.Errorf("a group that does not exist: %q", why)
+	}
+}
+
 // A guard that is not seen to be there, and of which AWS says no more, lets nobody in.
 func TestI10GuardThatCannotBeReadAgain(t *testing.T) {
 	w := newWorld(t)
@@ -303,7 +325,7 @@ func TestRetire(t *testing.T) {
 			w.reported()
 			m := w.alice()
 			m.Known = w.identify(t)
-			d := w.engine.Retire(t.Context(), m, maxAge)
+			d := w.engine.Retire(t.Context(), m, maxAge, start.Add(-time.Second))
 			if d.Err != nil || d.Keys != 1 || d.Password == row.keeps {
 				t.Errorf("%+v", d)
 			}
@@ -312,8 +334,17 @@ func TestRetire(t *testing.T) {
 			}
 		})
 	}
+	// A password that may have been changed since the report stays.
 	w := newWorld(t)
-	if d := w.engine.Retire(t.Context(), w.alice(), maxAge); d.Err == nil {
+	w.AddPasswordAt("alice", start.Add(-61*day))
+	w.reported()
+	m := w.alice()
+	m.Known = w.identify(t)
+	if d := w.engine.Retire(t.Context(), m, maxAge, w.clock.Now()); d.Err != nil || d.Password || !w.HasPassword("alice") {
+		t.Errorf("%+v", d)
+	}
+	w = newWorld(t)
+	if d := w.engine.Retire(t.Context(), w.alice(), maxAge, start); d.Err == nil {
 		t.Error("of somebody who was not asked about")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -16,7 +17,8 @@ const differenceLimit = 300
 
 // Compare says how a document that was found differs from the rendered one, "" if it says the same. Order, white space,
 // Sids, and the case of what IAM compares without case are no difference; nor is one string where a list of one could be.
-// found is plain JSON: IAM's answers carry it URL-encoded.
+// What can be read in two ways, a key that is there twice, is the same as nothing. found is plain JSON: IAM's answers
+// carry it URL-encoded.
 func Compare(found, rendered string) (difference string) {
 	is, err := parse(found)
 	if err != nil {
@@ -83,6 +85,9 @@ func parse(document string) (parsedDocument, error) {
 	if err := json.Unmarshal([]byte(document), &d); err != nil {
 		return parsedDocument{}, err
 	}
+	if err := unrepeated(json.NewDecoder(strings.NewReader(document))); err != nil {
+		return parsedDocument{}, err
+	}
 	for key := range d {
 		if !slices.Contains([]string{"Id", "Statement", "Version"}, key) {
 			return parsedDocument{}, fmt.Errorf("policies have no element %.40q", key)
@@ -106,7 +111,11 @@ func parse(document string) (parsedDocument, error) {
 		sid, _ := fields["Sid"].(string)
 		delete(fields, "Sid")
 		for key, value := range fields {
-			fields[key] = normalised(key, value)
+			one, err := normalised(key, value)
+			if err != nil {
+				return parsedDocument{}, err
+			}
+			fields[key] = one
 		}
 		meaning, err := json.Marshal(fields)
 		if err != nil {
@@ -117,32 +126,75 @@ func parse(document string) (parsedDocument, error) {
 	return out, nil
 }
 
+// unrepeated reads a value, and fails at an object that has a key twice: encoding/json would take the last.
+func unrepeated(d *json.Decoder) error {
+	opening, err := d.Token()
+	if err != nil || opening != json.Delim('{') && opening != json.Delim('[') {
+		return err
+	}
+	keys := map[json.Token]bool{}
+	for d.More() {
+		if opening == json.Delim('{') {
+			key, err := d.Token()
+			if err != nil {
+				return err
+			}
+			if keys[key] {
+				return fmt.Errorf("the key %.40q is there twice", key)
+			}
+			keys[key] = true
+		}
+		if err := unrepeated(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
+
 // normalised is the one way of writing an element of a statement. Actions, operators and condition keys are without case
 // to IAM.
-func normalised(element string, value any) any {
+func normalised(element string, value any) (any, error) {
 	switch element {
 	case "Condition":
 		operators, ok := value.(map[string]any)
 		if !ok {
-			return value
+			return value, nil
 		}
-		out := map[string]any{}
-		for operator, keys := range operators {
-			byKey := map[string]any{}
-			if keys, ok := keys.(map[string]any); ok {
-				for key, values := range keys {
-					byKey[strings.ToLower(key)] = sorted(values, false)
-				}
+		operators, err := folded(operators)
+		if err != nil {
+			return nil, err
+		}
+		for operator, tests := range operators {
+			keys, _ := tests.(map[string]any)
+			if keys, err = folded(keys); err != nil {
+				return nil, err
 			}
-			out[strings.ToLower(operator)] = byKey
+			for key, values := range keys {
+				keys[key] = sorted(values, false)
+			}
+			operators[operator] = keys
 		}
-		return out
+		return operators, nil
 	case "Action", "NotAction":
-		return sorted(value, true)
+		return sorted(value, true), nil
 	case "Resource", "NotResource":
-		return sorted(value, false)
+		return sorted(value, false), nil
 	}
-	return value
+	return value, nil
+}
+
+// folded has the keys without case. It fails if two are one then.
+func folded(object map[string]any) (map[string]any, error) {
+	out, written := map[string]any{}, map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		small := strings.ToLower(key)
+		if other, there := written[small]; there {
+			return nil, fmt.Errorf("%.40q and %.40q in one condition are the same to IAM", other, key)
+		}
+		out[small], written[small] = object[key], key
+	}
+	return out, nil
 }
 
 // sorted sorts a list, or the one value that stands for a list of one.

@@ -92,6 +92,7 @@ func TestCompareSameInOtherWords(t *testing.T) {
 		"one statement":    `{"Statement":{"Effect":"Deny","Resource":["*","*"],"Action":["s3:GetObject"],"Condition":{"BoolIfExists":{"aws:ViaAWSService":["false"]}}},"Version":"2012-10-17"}`,
 		"an Id":            `{"Id":"x","Version":"2012-10-17","Statement":[{"Sid":"B","Effect":"Deny","Action":"s3:GetObject","Resource":"*","Condition":{"BoolIfExists":{"aws:ViaAWSService":"false"}}}]}`,
 		"said twice, once": twice,
+		"another case":     strings.NewReplacer("BoolIfExists", "boolifexists", "aws:ViaAWSService", "AWS:viaawsservice").Replace(once),
 	} {
 		if difference := Compare(found, once); difference != "" {
 			t.Errorf("%s: %s", name, difference)
@@ -181,6 +182,14 @@ func TestCompareSays(t *testing.T) {
 		{"nulls", `{"Version":"2012-10-17","Statement":[null]}`, once, "missing: A; not rendered, but there: number 1"},
 		{"an element in another case", strings.Replace(once, "Version", "version", 1), once, `it is not a policy document: policies have no element "version"`},
 		{"two documents", once + once, once, "it is not a policy document"},
+		{"an element twice", strings.Replace(once, `"Condition":`, `"Condition":{"StringEquals":{"aws:x":"y"}},"Condition":`, 1), once, `it is not a policy document: the key "Condition" is there twice`},
+		{"an element twice, written otherwise", strings.Replace(once, `"Effect":`, `"Eff\u0065ct":"Allow","Effect":`, 1), once, `it is not a policy document: the key "Effect" is there twice`},
+		{"the statements twice", strings.Replace(once, `"Statement":`, `"Statement":[],"Statement":`, 1), once, `it is not a policy document: the key "Statement" is there twice`},
+		{"one statement, an element twice", `{"Version":"2012-10-17","Statement":` + strings.Replace(statement1, `"Action":`, `"Action":"iam:*","Action":`, 1) + `}`, once, `it is not a policy document: the key "Action" is there twice`},
+		{"an operator twice", strings.Replace(once, `"BoolIfExists":`, `"BoolIfExists":{},"BoolIfExists":`, 1), once, `it is not a policy document: the key "BoolIfExists" is there twice`},
+		{"an operator in two cases", strings.Replace(once, `"BoolIfExists":`, `"boolifexists":{"aws:SecureTransport":"false"},"BoolIfExists":`, 1), once, `it is not a policy document: "BoolIfExists" and "boolifexists" in one condition are the same to IAM`},
+		{"a condition key twice", strings.Replace(once, `"aws:ViaAWSService":`, `"aws:ViaAWSService":"true","aws:ViaAWSService":`, 1), once, `it is not a policy document: the key "aws:ViaAWSService" is there twice`},
+		{"a condition key in two cases", strings.Replace(once, `"aws:ViaAWSService":`, `"AWS:viaawsservice":"true","aws:ViaAWSService":`, 1), once, `it is not a policy document: "AWS:viaawsservice" and "aws:ViaAWSService" in one condition are the same to IAM`},
 		{"a condition that is none", strings.Replace(once, `{"BoolIfExists":{"aws:ViaAWSService":"false"}}`, `"x"`, 1), once, "changed: A"},
 		{"an operator that is none", strings.Replace(once, `{"aws:ViaAWSService":"false"}`, `"x"`, 1), once, "changed: A"},
 		{"a long name", `{"Version":"2012-10-17","Statement":[` + statement1 + `,{"Sid":"` + long + `","Effect":"Deny"}]}`, once, "not rendered, but there: ää"},

@@ -27,7 +27,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
+	policies "github.com/hera-platform/prod-access-operator/internal/policy"
 )
 
 var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
@@ -405,7 +407,7 @@ func TestEveryListPages(t *testing.T) {
 		{"ListUsers", "Users", nil, 3}, {"ListGroups", "Groups", nil, 3}, {"ListGroupsForUser", "Groups", user, 3},
 		{"ListUserTags", "Tags", user, 3}, {"ListUserPolicies", "PolicyNames", user, 3},
 		{"ListGroupPolicies", "PolicyNames", group, 3}, {"ListAttachedUserPolicies", "AttachedPolicies", user, 3},
-		{"ListAttachedGroupPolicies", "AttachedPolicies", group, 3}, {"ListPolicies", "Policies", nil, 7},
+		{"ListAttachedGroupPolicies", "AttachedPolicies", group, 3}, {"ListPolicies", "Policies", nil, 8},
 		{"ListMFADevices", "MFADevices", user, 2}, {"ListVirtualMFADevices", "VirtualMFADevices", nil, 4},
 		{"ListAccessKeys", "AccessKeyMetadata", user, 2}, {"ListSigningCertificates", "Certificates", user, 3},
 		{"ListSSHPublicKeys", "SSHPublicKeys", user, 3},
@@ -587,6 +589,27 @@ func TestPolicies(t *testing.T) {
 	}
 	r.do("DeleteUserPermissionsBoundary", in{"UserName": "alice"})
 	r.do("DeletePolicy", in{"PolicyArn": arn})
+}
+
+// What an administrator is told to do for the role can be done.
+func TestPoliciesOfSecurityEngineer(t *testing.T) {
+	r := newRig(t)
+	r.fake.AddGroup("auditors")
+	spec := &v1alpha1.AccessRoleSpec{AWS: &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{"auditors"}, AllowedSourceCIDRs: []v1alpha1.CIDR{"203.0.113.0/24"}}}
+	rendered, err := policies.RenderRole("security-engineer", spec, policies.Account{Partition: "aws", ID: "111122223333"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.do("PutGroupPolicy", in{"GroupName": "auditors", "PolicyName": rendered.Guard.Name, "PolicyDocument": string(rendered.Guard.Document)})
+	made := r.do("CreatePolicy", in{"Path": rendered.Policy.Path, "PolicyName": rendered.Policy.Name, "PolicyDocument": string(rendered.Policy.Document)})
+	for _, arn := range append(rendered.Attach, at(made, "Policy.Arn").(string)) {
+		r.do("AttachGroupPolicy", in{"GroupName": "auditors", "PolicyArn": arn})
+	}
+	attached := r.do("ListAttachedGroupPolicies", in{"GroupName": "auditors"})
+	names := []any{at(attached, "AttachedPolicies.0.PolicyName"), at(attached, "AttachedPolicies.1.PolicyName")}
+	if !slices.Contains(names, any("SecurityAudit")) || !slices.Contains(names, any("prod-access-security-engineer")) {
+		t.Errorf("attached %v", attached)
+	}
 }
 
 // TestTOTP holds to the SHA-1 vectors of RFC 6238, appendix B, of which six digits are used.

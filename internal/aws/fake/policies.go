@@ -22,6 +22,12 @@ var awsManaged = []policy{
 		id: "ANPADENYALLAAAAAAAAAA", name: "AWSDenyAll", path: "/",
 		document: `{"Version":"2012-10-17","Statement":[{"Sid":"DenyAll","Effect":"Deny","Action":["*"],"Resource":"*"}]}`,
 	},
+	// What goes with the role security-engineer, with little of what it allows.
+	// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/SecurityAudit.html
+	{
+		id: "ANPASECURITYAUDITAAAA", name: "SecurityAudit", path: "/",
+		document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["cloudtrail:Describe*","iam:Get*","iam:List*"],"Resource":"*"}]}`,
+	},
 	// What AWS attaches to a user whose key it found published.
 	// https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
 	{
