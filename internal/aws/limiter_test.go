@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/hera-platform/prod-access-operator/internal/access"
@@ -63,6 +64,13 @@ func (r *rig) add(ctx context.Context) error {
 
 func (r *rig) remove(ctx context.Context) error {
 	_, err := r.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{UserName: new("alice"), GroupName: new("admins")})
+	return err
+}
+
+// page asks about the account for users alone. Of an answer longer than one read the SDK sometimes loses the rest: it closes
+// the request's body when the answer begins, and the transport the connection, if it had not seen the body's end yet.
+func (r *rig) page(ctx context.Context) error {
+	_, err := r.GetAccountAuthorizationDetails(ctx, &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeUser}})
 	return err
 }
 
@@ -243,16 +251,12 @@ func TestLowestRate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, aws.Options{Rate: test.rate, Timeout: access.CallTimeout})
-			page := func() error {
-				_, err := r.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{})
-				return err
-			}
-			if err := page(); err != nil {
+			if err := r.page(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			r.clock.Step(answer)
 			done := make(chan error, 1)
-			go func() { done <- page() }()
+			go func() { done <- r.page(t.Context()) }()
 			r.waiting(t, 2)
 			r.clock.Step(access.CallTimeout - answer)
 			r.clock.Step(answer)
@@ -377,10 +381,7 @@ func TestObservations(t *testing.T) {
 // No rate gives a bucket that lets nothing through.
 func TestSmallRates(t *testing.T) {
 	r := newRig(t, aws.Options{Rate: 0.1})
-	for name, call := range map[string]func(context.Context) error{"read": r.get, "add": r.add, "remove": r.remove, "account": func(ctx context.Context) error {
-		_, err := r.GetAccountAuthorizationDetails(ctx, &iam.GetAccountAuthorizationDetailsInput{})
-		return err
-	}} {
+	for name, call := range map[string]func(context.Context) error{"read": r.get, "add": r.add, "remove": r.remove, "account": r.page} {
 		if err := call(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -162,6 +162,27 @@ func TestI2Fence(t *testing.T) {
 	}
 }
 
+// A fence that AWS refuses keeps nobody from their access, and is tried again.
+func TestFenceThatIsRefusedForAWhile(t *testing.T) {
+	t.Parallel()
+	user, _ := person("alice")
+	account.SetBoundary(user, boundary)
+	large := map[string]string{"UserName": user, "PolicyName": "large", "PolicyDocument": `{"Version":"2012-10-17","Statement":[{"Sid":"` +
+		strings.Repeat("x", 1850) + `","Effect":"Deny","Action":"*","Resource":"*"}]}`}
+	if err := account.Admin("PutUserPolicy", large); err != nil {
+		t.Fatal(err)
+	}
+	g := granted(t, user, role(t, nil), nil)
+	says(t, g, v1alpha1.ConditionFenced, v1alpha1.ReasonFenceTooLarge, "2,048")
+	if ends(g) != "never" {
+		t.Errorf("access ends %s", ends(g))
+	}
+	if err := account.Admin("DeleteUserPolicy", large); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, g, "the fence", func() bool { return ends(g) != "never" && len(fencesOf(user)) == 1 })
+}
+
 // Without a boundary there is no fence, which is told; access is given.
 func TestAccessWithoutAFence(t *testing.T) {
 	t.Parallel()

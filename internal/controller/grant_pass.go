@@ -244,7 +244,10 @@ func (p *pass) lookAround(ctx context.Context) error {
 	if news {
 		p.facts.Suspicion = access.Suspicion(p.g, p.facts.Role, sweep, p.now)
 	}
-	if s.AWS.FencedUntil == nil {
+	fence := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionFenced)
+	if s.AWS.FencedUntil == nil || fence == nil {
+		// What stood in the way may have been mended.
+		p.unfenced = news && fence != nil && (fence.Reason == v1alpha1.ReasonFenceForbidden || fence.Reason == v1alpha1.ReasonFenceTooLarge)
 		return nil
 	}
 	grants, err := Grants{p.client}.OfPerson(ctx, s.AWS.UserID)
@@ -254,7 +257,7 @@ func (p *pass) lookAround(ctx context.Context) error {
 	if err == nil && !until.IsZero() && (until.After(is) || moved) {
 		s.AWS.FencedUntil = &metav1.Time{Time: until}
 	}
-	p.unfenced = news && meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionFenced) && !p.memberships.Fenced(s.AWS.UserID, s.AWS.FencedUntil.Time)
+	p.unfenced = news && fence.Status == metav1.ConditionTrue && !p.memberships.Fenced(s.AWS.UserID, s.AWS.FencedUntil.Time)
 	return err
 }
 

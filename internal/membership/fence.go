@@ -99,11 +99,14 @@ func (e *Engine) fence(ctx context.Context, user string, until time.Time) Fence 
 		return err
 	}
 	err := put()
-	if aws.IsQuota(err) {
-		// There may be room for one, though not for two. An earlier fence that stayed would keep the person out.
-		if removed, failed := e.unfenceAllBut(ctx, user, ""); failed != nil {
+	if aws.IsQuota(err) || aws.IsDenied(err) {
+		// An earlier fence that stayed would keep the person out; and there may be room for one, though not for two. Who may
+		// not even look has none of them.
+		removed, failed := e.unfenceAllBut(ctx, user, "")
+		if failed != nil && !aws.IsDenied(failed) {
 			return Fence{Err: say(failed)}
-		} else if removed {
+		}
+		if removed && aws.IsQuota(err) {
 			err = put()
 		}
 	}

@@ -358,6 +358,28 @@ func TestUnfenceOfANamesake(t *testing.T) {
 	}
 }
 
+// Whoever may not be fenced any more is not kept out by an earlier fence.
+func TestEarlierFenceGoesWhereNoneMayBeWritten(t *testing.T) {
+	w := newWorld(t)
+	w.SetBoundary("alice", boundary)
+	w.put("alice", fenceAt(time.Minute))
+	w.record(v1alpha1.StateGranting, time.Hour, true, false)
+	w.Inject("PutUserPolicy", fake.AccessDenied)
+	if f := w.fence(t); f.Err != nil || f.Obstacle.Reason != v1alpha1.ReasonFenceForbidden || len(w.fences()) != 0 {
+		t.Errorf("the fence is %+v, of %v", f, w.fences())
+	}
+	w.Inject("ListUserPolicies", fake.AccessDenied)
+	if f := w.fence(t); f.Err != nil || f.Obstacle.Reason != v1alpha1.ReasonFenceForbidden {
+		t.Errorf("without any of the rights: %+v", f)
+	}
+	w.ClearFaults()
+	w.Inject("PutUserPolicy", fake.AccessDenied)
+	w.Inject("ListUserPolicies", fake.InternalFailure)
+	if f := w.fence(t); f.Err == nil {
+		t.Errorf("an earlier fence may stand: %+v", f)
+	}
+}
+
 // A removal that AWS only seems to have done is not taken for one.
 func TestEarlierFenceThatStays(t *testing.T) {
 	w := newWorld(t)

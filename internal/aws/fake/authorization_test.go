@@ -35,7 +35,7 @@ func TestAuthorizationDetails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(out.UserDetailList) != 2 || len(out.GroupDetailList) != 2 || len(out.Policies) != 5 || out.RoleDetailList == nil || out.IsTruncated || out.Marker != nil {
+	if len(out.UserDetailList) != 2 || len(out.GroupDetailList) != 2 || len(out.Policies) != 6 || out.RoleDetailList == nil || out.IsTruncated || out.Marker != nil {
 		t.Fatalf("the account holds %+v", out)
 	}
 	alice, bob := out.UserDetailList[0], out.UserDetailList[1]
@@ -73,11 +73,11 @@ func TestAuthorizationDetailsFilterAndPages(t *testing.T) {
 		filter                         []types.EntityType
 		users, groups, policies, pages int
 	}{
-		{nil, 5, 5, 5, 5},
+		{nil, 5, 5, 6, 6},
 		{[]types.EntityType{types.EntityTypeUser}, 5, 0, 0, 2},
 		{[]types.EntityType{types.EntityTypeGroup, types.EntityTypeUser}, 5, 5, 0, 4},
 		{[]types.EntityType{types.EntityTypeLocalManagedPolicy}, 0, 0, 1, 1},
-		{[]types.EntityType{types.EntityTypeAWSManagedPolicy}, 0, 0, 4, 2},
+		{[]types.EntityType{types.EntityTypeAWSManagedPolicy}, 0, 0, 5, 2},
 		{[]types.EntityType{types.EntityTypeRole}, 0, 0, 0, 1},
 	} {
 		users, groups, policies, pages := 0, 0, 0, 0
