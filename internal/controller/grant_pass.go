@@ -244,21 +244,43 @@ func (p *pass) lookAround(ctx context.Context) error {
 	if news {
 		p.facts.Suspicion = access.Suspicion(p.g, p.facts.Role, sweep, p.now)
 	}
-	fence := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionFenced)
-	if s.AWS.FencedUntil == nil || fence == nil {
-		// What stood in the way may have been mended.
-		p.unfenced = news && fence != nil && (fence.Reason == v1alpha1.ReasonFenceForbidden || fence.Reason == v1alpha1.ReasonFenceTooLarge)
+	if err := p.followFence(ctx); err != nil {
+		return err
+	}
+	p.unfenced = news && unfenced(p.g, p.memberships)
+	return nil
+}
+
+// followFence writes down where the fence has moved with the person's other grants. It may be later at any time, and is
+// earlier only when AWS has shown that: it says when access ends at the latest.
+func (p *pass) followFence(ctx context.Context) error {
+	s := &p.g.Status.AWS
+	if s.FencedUntil == nil {
 		return nil
 	}
-	grants, err := Grants{p.client}.OfPerson(ctx, s.AWS.UserID)
-	is, until := s.AWS.FencedUntil.Time, access.FencedUntil(grants, p.now)
-	// It may be later at any time, and is earlier only when AWS has shown that: it says when access ends at the latest.
-	moved := !p.memberships.Fenced(s.AWS.UserID, is) && p.memberships.Fenced(s.AWS.UserID, until)
-	if err == nil && !until.IsZero() && (until.After(is) || moved) {
-		s.AWS.FencedUntil = &metav1.Time{Time: until}
+	grants, err := Grants{p.client}.OfPerson(ctx, s.UserID)
+	if err != nil {
+		return err
 	}
-	p.unfenced = news && fence.Status == metav1.ConditionTrue && !p.memberships.Fenced(s.AWS.UserID, s.AWS.FencedUntil.Time)
-	return err
+	is, until := s.FencedUntil.Time, access.FencedUntil(grants, p.now)
+	moved := !p.memberships.Fenced(s.UserID, is) && p.memberships.Fenced(s.UserID, until)
+	if !until.IsZero() && (until.After(is) || moved) {
+		s.FencedUntil = &metav1.Time{Time: until}
+	}
+	return nil
+}
+
+// unfenced says whether the last sweep did not find the fence of a live grant, or something stood in its way that may have
+// been mended.
+func unfenced(g *v1alpha1.ProdAccessGrant, memberships *membership.Engine) bool {
+	fence, until := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionFenced), g.Status.AWS.FencedUntil
+	switch {
+	case fence == nil:
+		return false
+	case fence.Reason == v1alpha1.ReasonFenceForbidden || fence.Reason == v1alpha1.ReasonFenceTooLarge:
+		return true
+	}
+	return fence.Status == metav1.ConditionTrue && until != nil && !memberships.Fenced(g.Status.AWS.UserID, until.Time)
 }
 
 func (p *pass) readApprovals(ctx context.Context) error {

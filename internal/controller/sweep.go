@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -158,10 +157,7 @@ func (s *sweeps) judge(roles []v1alpha1.AccessRole, grants []v1alpha1.ProdAccess
 			continue
 		}
 		seen := s.memberships.Swept(g.Status.AWS.UserID)
-		fence := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionFenced)
-		unfenced := fence != nil && (fence.Reason == v1alpha1.ReasonFenceForbidden || fence.Reason == v1alpha1.ReasonFenceTooLarge) ||
-			g.Status.AWS.FencedUntil != nil && !s.memberships.Fenced(g.Status.AWS.UserID, g.Status.AWS.FencedUntil.Time)
-		if access.StateOf(g) == v1alpha1.StateGranted && (unfenced || access.Suspicion(g, role, seen, now) != "") {
+		if access.StateOf(g) == v1alpha1.StateGranted && (unfenced(g, s.memberships) || access.Suspicion(g, role, seen, now) != "") {
 			s.wake.wake(g.Name, priorityOrdinary)
 		}
 		maxAge := role.MaxCredentialAge()
