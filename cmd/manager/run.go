@@ -87,7 +87,7 @@ func defaults() *options {
 func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "path of a kubeconfig; empty: $KUBECONFIG, or the service account of the pod")
 	fs.StringVar(&o.aws, "aws", o.aws, "enabled, or disabled: roles without IAM groups only, and no proof of MFA")
-	fs.Float64Var(&o.awsRate, "aws-rate", o.awsRate, "reads a second that AWS IAM is asked at most; other calls in proportion, removals with a share of their own")
+	fs.Float64Var(&o.awsRate, "aws-rate", o.awsRate, "reads a second that AWS IAM is asked at most, 2 or more; other calls in proportion, removals with a share of their own")
 	fs.StringVar(&o.revokeRoleARN, "revoke-role-arn", o.revokeRoleARN, "IAM role that takes access away, which works when the operator's own does not; "+
 		"empty: the operator's own")
 	fs.StringVar(&o.fence, "fence", o.fence, "enabled: AWS itself denies a person everything after their last deadline, if they have a permissions boundary; or disabled")
