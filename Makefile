@@ -128,6 +128,10 @@ test-moto: ## Hold the contract suite to moto, an independent stand-in for AWS.
 test-policies: build ## Judge the rendered IAM policies with a simulator of IAM's evaluation.
 	test/policies/run.sh $(LOCALBIN)/manager
 
+.PHONY: faults
+faults: ## Print the matrix of the fault suite: every operation of IAM and every fault, with the calls that it took.
+	go test -count=1 -v -run TestMatrix ./test/faults
+
 .PHONY: terraform-validate
 terraform-validate: ## Validate the Terraform module, where terraform is installed.
 	deploy/terraform/validate.sh
