@@ -36,10 +36,19 @@ type sweeps struct {
 	warned map[types.UID]int
 }
 
+// startAfter is how long after the start the first sweep begins.
+const startAfter = 2 * time.Second
+
 // Start implements manager.Runnable.
 func (s *sweeps) Start(ctx context.Context) error {
 	log := logr.FromContextOrDiscard(ctx).WithName("sweep")
 	ctx = logr.NewContext(ctx, log)
+	// What is overdue at the start goes before everything else.
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.ticker.After(min(s.every, startAfter)):
+	}
 	for {
 		s.sweep(ctx)
 		next := s.ticker.After(s.every*9/10 + rand.N(s.every/5+1)) //nolint:gosec // jitter, not a secret

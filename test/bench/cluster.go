@@ -216,7 +216,9 @@ func (b *bench) startOperator(ctx context.Context, flags ...string) time.Time {
 // running makes sure that an operator is, for the parts that may share one.
 func (b *bench) running(ctx context.Context) {
 	if b.operator.Load() == nil {
-		b.newAccount()
+		if b.iamServer == nil {
+			b.newAccount()
+		}
 		b.startOperator(ctx, unlimited)
 		b.rolesReady(ctx)
 	}
@@ -228,7 +230,10 @@ func (b *bench) stopOperator() error {
 	if p == nil {
 		return nil
 	}
-	defer b.iamServer.Close()
+	defer func() {
+		b.iamServer.Close()
+		b.iamServer = nil
+	}()
 	return p.Stop()
 }
 
