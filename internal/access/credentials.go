@@ -39,14 +39,14 @@ func (c Credentials) Stale(maxAge time.Duration, now time.Time) (stale, unknown 
 	var old []string
 	if since := c.PasswordSince; !since.IsZero() && now.Sub(since) > maxAge {
 		if c.PasswordUnknown == "" {
-			old = append(old, "the console password is "+days(now.Sub(since)))
+			old = append(old, "the console password is "+days(now.Sub(since))+" old")
 		} else {
 			unknown = c.PasswordUnknown
 		}
 	}
 	for _, k := range c.Keys {
 		if age := now.Sub(k.Created); age > maxAge {
-			old = append(old, fmt.Sprintf("the access key %s is %s", k.ID, days(age)))
+			old = append(old, fmt.Sprintf("the access key %s is %s old", k.ID, days(age)))
 		}
 	}
 	return strings.Join(old, " and "), unknown
@@ -93,9 +93,9 @@ func (c Credentials) Warning(maxAge time.Duration, now time.Time) int {
 // days is an age as people read it: in steps so large that a status that tells it is not written all the time.
 func days(age time.Duration) string {
 	if age < 48*time.Hour {
-		return fmt.Sprintf("%d hours old", int(age.Hours()))
+		return fmt.Sprintf("%d hours", int(age.Hours()))
 	}
-	return fmt.Sprintf("%d days old", int(age.Hours()/24))
+	return fmt.Sprintf("%d days", int(age.Hours()/24))
 }
 
 // MaxCredentialAge is how old credentials may be for the role, zero for any age.

@@ -294,7 +294,7 @@ func (c *decider) eligible() Answer {
 	known := fmt.Sprintf("the IAM user %s (%s) exists and has an MFA device", p.Name, p.UserID)
 	if c.Role != nil {
 		if old, _ := p.Credentials.Stale(c.Role.MaxCredentialAge(), c.now); old != "" {
-			known += fmt.Sprintf("; but %s, and the role %s asks for less than %s", old, c.Role.Name, days(c.Role.MaxCredentialAge()))
+			known += fmt.Sprintf("; but %s, and the role %s allows %s", old, c.Role.Name, days(c.Role.MaxCredentialAge()))
 		}
 	}
 	return Answer{Yes: true, Reason: v1alpha1.ReasonEligible, Message: known}

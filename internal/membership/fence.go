@@ -61,6 +61,10 @@ type Fence struct {
 // permissions boundary there is none: the operator may write policies of users with one alone, so that it gains no power by
 // it. Two calls, and one for each fence that is replaced.
 func (e *Engine) Fence(ctx context.Context, m Member) Fence {
+	if e.options.Cluster == "" {
+		return Fence{Obstacle: access.Obstacle{Reason: v1alpha1.ReasonFenceDisabled, Message: "the operator runs with --fence=disabled: nothing but the operator ends " +
+			"the access to AWS"}}
+	}
 	known := m.justSeen()
 	if known == nil {
 		var err error
@@ -68,11 +72,7 @@ func (e *Engine) Fence(ctx context.Context, m Member) Fence {
 			return Fence{Err: say(err)}
 		}
 	}
-	switch {
-	case e.options.Cluster == "":
-		return Fence{Obstacle: access.Obstacle{Reason: v1alpha1.ReasonFenceDisabled, Message: "the operator runs with --fence=disabled: nothing but the operator ends " +
-			"the access to AWS"}}
-	case !known.Bounded:
+	if !known.Bounded {
 		return Fence{Obstacle: access.Obstacle{Reason: v1alpha1.ReasonNoBoundary, Message: fmt.Sprintf("the IAM user %s has no permissions boundary, so nothing but the "+
 			"operator ends the access to AWS: ask the AWS administrator for the boundary", m.Name)}}
 	}
@@ -175,7 +175,7 @@ func (e *Engine) Unfence(ctx context.Context, m Member, was time.Time) error {
 	switch {
 	case until.Equal(was):
 		return nil
-	case until.IsZero() && slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool { return access.MayExist(&g) }):
+	case until.IsZero() && slices.ContainsFunc(grants, holds):
 		// What another grant has not taken away yet the fence still ends; that one removes it.
 		return nil
 	case until.IsZero():
@@ -272,8 +272,13 @@ func (e *Engine) ours(u *userDetail) (fences []string) {
 func (e *Engine) idle(ctx context.Context, userID string) (bool, error) {
 	grants, err := e.grants.OfPerson(ctx, userID)
 	return err == nil && !slices.ContainsFunc(grants, func(g v1alpha1.ProdAccessGrant) bool {
-		return !access.Terminal(access.StateOf(&g)) && len(g.Status.AWS.Groups) > 0 || access.MayExist(&g)
+		return !access.Terminal(access.StateOf(&g)) && len(g.Status.AWS.Groups) > 0 || holds(g)
 	}), err
+}
+
+// holds says whether a membership may exist on the account of a grant. What it has in Kubernetes is no matter of AWS.
+func holds(g v1alpha1.ProdAccessGrant) bool {
+	return slices.ContainsFunc(g.Status.AWS.Groups, func(m v1alpha1.GroupMembership) bool { return access.Claims(&g, string(m.Name)) })
 }
 
 func (e *Engine) reclaim(ctx context.Context, u *userDetail, fences []string, managed []v1alpha1.IAMGroupName, about func(user string)) error {

@@ -343,6 +343,34 @@ func TestI2FenceStaysWhileSomethingIsLeft(t *testing.T) {
 	}
 }
 
+// What somebody still has in Kubernetes alone keeps no fence, which would deny them all of AWS for as long.
+func TestFenceGoesThoughABindingIsLeft(t *testing.T) {
+	w := newWorld(t)
+	w.SetBoundary("alice", boundary)
+	w.record(v1alpha1.StateGranted, time.Hour, true, true)
+	if f := w.fence(t); f.Err != nil {
+		t.Fatal(f.Err)
+	}
+	ended := &w.grants[0].Status
+	ended.Conditions[0].Reason, ended.AWS.Groups[0].Intended, ended.AWS.Groups[0].Observed = v1alpha1.StateRevoked, false, false
+	other := &w.record(v1alpha1.StateGranted, 8*time.Hour, true, true).Status
+	other.AWS.Groups, other.Kubernetes.Bindings = nil, []v1alpha1.GrantBinding{{Name: "b", Intended: true, Observed: true}}
+	if err := w.engine.Unfence(t.Context(), w.alice(), start.Add(time.Hour)); err != nil || len(w.fences()) != 0 {
+		t.Errorf("%v; fences %v", err, w.fences())
+	}
+	w.put("alice", fenceAt(time.Hour))
+	for range 2 {
+		w.after(time.Minute)
+		w.sweep()
+		if err := w.engine.Reclaim(t.Context(), nil, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.fences()) != 0 {
+		t.Errorf("two sweeps later there are %v", w.fences())
+	}
+}
+
 // The fence of whoever has the name now is theirs.
 func TestUnfenceOfANamesake(t *testing.T) {
 	w := newWorld(t)

@@ -19,7 +19,8 @@ import (
 )
 
 // Guarded says whether an IAM group carries the guard document of a role as rendered, from a reading of the account that
-// is less than a minute old, or a new one unless all is well; why says what is wrong, and what to do. It is Unknown of a group that AWS does not have, and with an error.
+// is less than a minute old, or a new one unless all is well; why says what is wrong, and what to do. It is Unknown of a
+// group that AWS does not have, and with an error.
 func (e *Engine) Guarded(ctx context.Context, role *access.Role, group v1alpha1.IAMGroupName) (state v1alpha1.PolicyState, why string, err error) {
 	for _, young := range []time.Duration{accountFor, 0} {
 		all, err := e.readAccount(ctx, young)

@@ -295,9 +295,6 @@ func (g *grant) expired() {
 
 // A grant goes through every fault of AWS from its approval to its end: it begins late and ends with time, and says why.
 func TestGrantThroughFaults(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a control plane")
-	}
 	s := newStage(t)
 	t.Run("of one person", func(t *testing.T) {
 		// All wait for time to pass, so none has to wait for a processor, as parallel tests do.
