@@ -188,13 +188,24 @@ func normalised(element string, value any) (any, error) {
 func folded(object map[string]any) (map[string]any, error) {
 	out, written := map[string]any{}, map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		small := strings.ToLower(key)
+		small := lower(key)
 		if other, there := written[small]; there {
 			return nil, fmt.Errorf("%.40q and %.40q in one condition are the same to IAM", other, key)
 		}
 		out[small], written[small] = object[key], key
 	}
 	return out, nil
+}
+
+// lower is without case as IAM has it: in ASCII alone. Unicode knows other letters that become one of ASCII, such as the sign
+// of the kelvin, with which an action is none.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}, s)
 }
 
 // sorted sorts a list, or the one value that stands for a list of one.
@@ -207,7 +218,7 @@ func sorted(value any, fold bool) []string {
 	for _, v := range many {
 		s := fmt.Sprint(v) // false and "false" are the same to IAM
 		if fold {
-			s = strings.ToLower(s)
+			s = lower(s)
 		}
 		out = append(out, s)
 	}

@@ -223,3 +223,17 @@ func FuzzCompare(f *testing.F) {
 		}
 	})
 }
+
+// A letter that only Unicode takes for one of ASCII makes another action, which IAM does not have.
+func TestCompareKnowsTheCaseOfASCIIAlone(t *testing.T) {
+	const rendered = `{"Version":"2012-10-17","Statement":[{"Sid":"A","Effect":"Deny","Action":"kms:DisableKey","Resource":"*"}]}`
+	for name, row := range map[string]struct {
+		action string
+		same   bool
+	}{"capitals": {"KMS:disablekey", true}, "the sign of the kelvin": {`\u212Ams:DisableKey`, false}} {
+		found := strings.Replace(rendered, "kms:DisableKey", row.action, 1)
+		if difference := Compare(found, rendered); (difference == "") != row.same {
+			t.Errorf("%s: %q", name, difference)
+		}
+	}
+}
