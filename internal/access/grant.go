@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
@@ -83,6 +84,19 @@ func FencedUntil(grants []v1alpha1.ProdAccessGrant, now time.Time) time.Time {
 		}
 	}
 	return last
+}
+
+// Unfenced says whether the fence of a live grant does not stand, as a look at the account has shown it, or something stood in
+// its way that may have been mended since.
+func Unfenced(g *v1alpha1.ProdAccessGrant, stands func(userID string, until time.Time) bool) bool {
+	fence, until := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionFenced), g.Status.AWS.FencedUntil
+	switch {
+	case fence == nil:
+		return false
+	case fence.Reason == v1alpha1.ReasonFenceForbidden || fence.Reason == v1alpha1.ReasonFenceTooLarge:
+		return true
+	}
+	return fence.Status == metav1.ConditionTrue && until != nil && !stands(g.Status.AWS.UserID, until.Time)
 }
 
 // Claims says whether a membership in the group may have been made on the account of the grant: it is ours, then.

@@ -348,6 +348,7 @@ func TestTagWithFiftyNames(t *testing.T) {
 	// All of them are one person, who approves nothing for herself.
 	g := grant(t, user, r, func(g *v1alpha1.ProdAccessGrant) { g.Spec.Subject.KubernetesUser = v1alpha1.Username(names[49]) })
 	approve(t, g, "bob@hera.example", names[0])
+	eventually(t, g, "the one approval that counts", func() bool { return len(g.Status.Approvals) > 0 })
 	reaches(t, g, v1alpha1.StatePendingApproval)
 	says(t, g, v1alpha1.ConditionApproved, v1alpha1.ReasonApprovalsMissing, "1 of 2 approvals")
 }

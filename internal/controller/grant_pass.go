@@ -247,7 +247,7 @@ func (p *pass) lookAround(ctx context.Context) error {
 	if err := p.followFence(ctx); err != nil {
 		return err
 	}
-	p.unfenced = news && unfenced(p.g, p.memberships)
+	p.unfenced = news && access.Unfenced(p.g, p.memberships.Fenced)
 	return nil
 }
 
@@ -268,19 +268,6 @@ func (p *pass) followFence(ctx context.Context) error {
 		s.FencedUntil = &metav1.Time{Time: until}
 	}
 	return nil
-}
-
-// unfenced says whether the last sweep did not find the fence of a live grant, or something stood in its way that may have
-// been mended.
-func unfenced(g *v1alpha1.ProdAccessGrant, memberships *membership.Engine) bool {
-	fence, until := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionFenced), g.Status.AWS.FencedUntil
-	switch {
-	case fence == nil:
-		return false
-	case fence.Reason == v1alpha1.ReasonFenceForbidden || fence.Reason == v1alpha1.ReasonFenceTooLarge:
-		return true
-	}
-	return fence.Status == metav1.ConditionTrue && until != nil && !memberships.Fenced(g.Status.AWS.UserID, until.Time)
 }
 
 func (p *pass) readApprovals(ctx context.Context) error {

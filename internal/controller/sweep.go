@@ -166,7 +166,7 @@ func (s *sweeps) judge(roles []v1alpha1.AccessRole, grants []v1alpha1.ProdAccess
 			continue
 		}
 		seen := s.memberships.Swept(g.Status.AWS.UserID)
-		if access.StateOf(g) == v1alpha1.StateGranted && (unfenced(g, s.memberships) || access.Suspicion(g, role, seen, now) != "") {
+		if access.StateOf(g) == v1alpha1.StateGranted && (access.Unfenced(g, s.memberships.Fenced) || access.Suspicion(g, role, seen, now) != "") {
 			s.wake.wake(g.Name, priorityOrdinary)
 		}
 		maxAge := role.MaxCredentialAge()

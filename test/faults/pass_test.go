@@ -36,6 +36,7 @@ type pass struct {
 	facts     access.Facts
 	notes     status.Notes
 	failed    bool
+	unfenced  bool
 	again     time.Duration
 	verdict   *access.Verdict
 }
@@ -102,6 +103,7 @@ func (p *pass) lookAround() {
 	}
 	if sweep := p.engine.Swept(s.AWS.UserID); sweep.At.After(p.k.looked) {
 		p.facts.Suspicion = access.Suspicion(p.g, p.facts.Role, sweep, p.now)
+		p.unfenced = access.Unfenced(p.g, p.engine.Fenced)
 	}
 	if s.AWS.FencedUntil == nil {
 		return
@@ -208,7 +210,7 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) bool {
 	var fence membership.Fence
 	var all []settled
 	for _, m := range p.g.Status.AWS.Groups {
-		if m.Intended == m.Observed {
+		if m.Intended == m.Observed && !(m.Intended && p.unfenced) {
 			continue
 		}
 		var o membership.Outcome
@@ -221,6 +223,9 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) bool {
 			o = p.engine.Settle(ctx, member, string(m.Name), false)
 		}
 		all = append(all, settled{m.Name, o})
+	}
+	if len(all) > 0 {
+		p.k.looked = p.now
 	}
 	switch s := &p.g.Status.AWS; {
 	case !fence.Until.IsZero():

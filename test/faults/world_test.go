@@ -401,7 +401,8 @@ func (w *world) sweep() {
 	now := w.clock.Now()
 	for _, k := range w.keeps {
 		g := k.grant()
-		if g != nil && access.StateOf(g) == v1alpha1.StateGranted && access.Suspicion(g, k.role, w.engine.Swept(g.Status.AWS.UserID), now) != "" {
+		if g != nil && access.StateOf(g) == v1alpha1.StateGranted &&
+			(access.Unfenced(g, w.engine.Fenced) || access.Suspicion(g, k.role, w.engine.Swept(g.Status.AWS.UserID), now) != "") {
 			k.wakeAt(w.local.Now())
 		}
 		w.judge(k.user())
