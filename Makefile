@@ -10,6 +10,9 @@ IMG ?= controller:latest
 CONTAINER_TOOL ?= docker
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# Most suites wait more than they compute, so more of them run side by side than there are processors.
+TEST_PACKAGES ?= 4
+
 LOCALBIN ?= $(CURDIR)/bin
 CONTROLLER_GEN := $(LOCALBIN)/controller-gen-$(CONTROLLER_GEN_VERSION)
 export SETUP_ENVTEST := $(LOCALBIN)/setup-envtest-$(SETUP_ENVTEST_VERSION)
@@ -115,7 +118,7 @@ kube-assets: $(SETUP_ENVTEST) ## Provide the local control plane's binaries; the
 
 .PHONY: test
 test: build kube-assets ## Run the units, properties and suites against the local control plane.
-	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/progress.sh 'go test' go test -race -count=1 -timeout 20m ./...
+	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/progress.sh 'go test' go test -race -count=1 -p $(TEST_PACKAGES) -timeout 20m ./...
 
 .PHONY: test-all
 test-all: test-moto test-policies ## Run what make test leaves out: what needs Python or Node.js.

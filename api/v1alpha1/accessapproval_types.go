@@ -9,8 +9,13 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:Enum=ProdAccessGrant;BreakGlass
 type TargetKind string
 
-// TargetGrant is the kind ProdAccessGrant.
-const TargetGrant TargetKind = "ProdAccessGrant"
+// Kinds of access.
+const (
+	// TargetGrant is the kind ProdAccessGrant.
+	TargetGrant TargetKind = "ProdAccessGrant"
+	// TargetBreakGlass is the kind BreakGlass.
+	TargetBreakGlass TargetKind = "BreakGlass"
+)
 
 // ApprovalTarget is the object that is approved or rejected.
 type ApprovalTarget struct {
@@ -53,10 +58,11 @@ type AccessApprovalSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	Role string `json:"role"`
-	// digest repeats the target's status.approvalDigest, so that exactly what was read is what is approved.
+	// digest repeats the target's status.approvalDigest, or of a BreakGlass its status.reportDigest, so that exactly what was
+	// read is what is approved.
 	// +required
 	// +kubebuilder:validation:MaxLength=80
-	// +kubebuilder:validation:XValidation:rule="self.matches('^sha256:[0-9a-f]{64}$')",message="digest must be copied from the target's status.approvalDigest: sha256: followed by 64 digits and letters a to f"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^sha256:[0-9a-f]{64}$')",message="digest must be copied from the target's status.approvalDigest, or status.reportDigest of a BreakGlass: sha256: followed by 64 digits and letters a to f"
 	Digest string `json:"digest"`
 	// decision is the answer.
 	// +required

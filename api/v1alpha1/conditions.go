@@ -46,6 +46,8 @@ const (
 	// ConditionAttesterShared is present, and True, only on a role of which an attester may carry reviews from more places
 	// than one AppProject of Argo CD.
 	ConditionAttesterShared = "AttesterShared"
+	// ConditionReported is True on an emergency whose report was approved.
+	ConditionReported = "Reported"
 	// ConditionLifted is True on a revocation that was lifted by somebody who may.
 	ConditionLifted = "Lifted"
 )
@@ -93,6 +95,9 @@ const (
 	ReasonIdentityMismatch = "IdentityMismatch"
 	// ReasonMFAMissing says that the IAM user has no MFA device.
 	ReasonMFAMissing = "MFAMissing"
+	// ReasonMFAUnverified says that AWS could not be asked whether the person has an MFA device, and Kubernetes was opened in an
+	// emergency nevertheless.
+	ReasonMFAUnverified = "MFAUnverified"
 	// ReasonCredentialsStale says that the console password or an access key is older than the role allows.
 	ReasonCredentialsStale = "CredentialsStale"
 	// ReasonQuarantined says that AWS has quarantined the IAM user.
@@ -163,6 +168,16 @@ const (
 	ReasonAuditUnavailable = "AuditUnavailable"
 	// ReasonRemovalHeld says that so much was removed at once that it is not taken for a revocation until confirmed.
 	ReasonRemovalHeld = "RemovalHeld"
+)
+
+// Reasons of the condition Reported of an emergency; once its report is approved, that is ReasonApproved.
+const (
+	// ReasonReportNotDue says that the emergency has not ended, or never gave access.
+	ReasonReportNotDue = "NotDue"
+	// ReasonReportPending says that the report is to be written, or approved.
+	ReasonReportPending = "Pending"
+	// ReasonReportOverdue says that it should have been approved by now.
+	ReasonReportOverdue = "Overdue"
 )
 
 // Reasons of the condition Ready of an AccessRole.

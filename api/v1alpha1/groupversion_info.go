@@ -31,6 +31,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 	s.AddKnownTypes(SchemeGroupVersion,
 		&AccessRole{}, &AccessRoleList{},
 		&ProdAccessGrant{}, &ProdAccessGrantList{},
+		&BreakGlass{}, &BreakGlassList{},
 		&AccessApproval{}, &AccessApprovalList{},
 		&AccessRevocation{}, &AccessRevocationList{},
 	)

@@ -210,7 +210,7 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) bool {
 	var fence membership.Fence
 	var all []settled
 	for _, m := range p.g.Status.AWS.Groups {
-		if m.Intended == m.Observed && !(m.Intended && p.unfenced) {
+		if m.Intended == m.Observed && (!m.Intended || !p.unfenced) {
 			continue
 		}
 		var o membership.Outcome

@@ -43,12 +43,22 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ApprovalTargetApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AWSRole"):
 		return &apiv1alpha1.AWSRoleApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlass"):
+		return &apiv1alpha1.BreakGlassApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassPolicy"):
 		return &apiv1alpha1.BreakGlassPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassSpec"):
+		return &apiv1alpha1.BreakGlassSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassStatus"):
+		return &apiv1alpha1.BreakGlassStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChangePolicy"):
 		return &apiv1alpha1.ChangePolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CountedApproval"):
 		return &apiv1alpha1.CountedApprovalApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EmergencyFacts"):
+		return &apiv1alpha1.EmergencyFactsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EmergencyReport"):
+		return &apiv1alpha1.EmergencyReportApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantAWSStatus"):
 		return &apiv1alpha1.GrantAWSStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantBinding"):
@@ -59,6 +69,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.GrantReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GroupMembership"):
 		return &apiv1alpha1.GroupMembershipApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HeldAccess"):
+		return &apiv1alpha1.HeldAccessApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("KubernetesRole"):
 		return &apiv1alpha1.KubernetesRoleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Lift"):

@@ -278,6 +278,25 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlass
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlassSpec
+    - name: status
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlassStatus
+      default: {}
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlassPolicy
   map:
     fields:
@@ -288,6 +307,90 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 72h
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlassSpec
+  map:
+    fields:
+    - name: duration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: incident
+      type:
+        scalar: string
+    - name: namespaces
+      type:
+        list:
+          elementType:
+            namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.NamespaceName
+          elementRelationship: associative
+    - name: openedBy
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
+    - name: reason
+      type:
+        scalar: string
+    - name: report
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.EmergencyReport
+    - name: role
+      type:
+        scalar: string
+    - name: subject
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Subject
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlassStatus
+  map:
+    fields:
+    - name: accessEndsNoLaterThan
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessEnds
+    - name: activatedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: aws
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantAWSStatus
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: endedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: expiresAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: facts
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.EmergencyFacts
+    - name: kubernetes
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantKubernetesStatus
+    - name: observedGeneration
+      type:
+        scalar: numeric
+      default: -1
+    - name: outbox
+      type:
+        list:
+          elementType:
+            namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.OutboxEntry
+          elementRelationship: atomic
+    - name: reportApprovedBy
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
+    - name: reportDigest
+      type:
+        scalar: string
+    - name: reportDueAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: specDigest
+      type:
+        scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.CIDR
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.ChangePolicy
@@ -314,6 +417,57 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.ApprovalSource
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.CredentialsAction
   scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.EmergencyFacts
+  map:
+    fields:
+    - name: bound
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: changes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: lasted
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: mfaUnverified
+      type:
+        scalar: boolean
+    - name: openedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: openedBy
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
+    - name: otherAccess
+      type:
+        list:
+          elementType:
+            namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.HeldAccess
+          elementRelationship: atomic
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.EmergencyReport
+  map:
+    fields:
+    - name: actions
+      type:
+        scalar: string
+    - name: rootCause
+      type:
+        scalar: string
+    - name: summary
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
+    - name: writtenBy
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.EvidenceRequirement
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.GrantAWSStatus
@@ -404,6 +558,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observed
       type:
         scalar: boolean
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.HeldAccess
+  map:
+    fields:
+    - name: kind
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.TargetKind
+    - name: name
+      type:
+        scalar: string
+    - name: role
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.IAMGroupName
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.IncidentRequirement

@@ -18,7 +18,8 @@ type AccessApprovalSpecApplyConfiguration struct {
 	Target *ApprovalTargetApplyConfiguration `json:"target,omitempty"`
 	// role is the target's role.
 	Role *string `json:"role,omitempty"`
-	// digest repeats the target's status.approvalDigest, so that exactly what was read is what is approved.
+	// digest repeats the target's status.approvalDigest, or of a BreakGlass its status.reportDigest, so that exactly what was
+	// read is what is approved.
 	Digest *string `json:"digest,omitempty"`
 	// decision is the answer.
 	Decision *apiv1alpha1.ApprovalDecision `json:"decision,omitempty"`
