@@ -151,6 +151,9 @@ type BreakGlassStatus struct {
 	// reportDueAt is when the report is overdue; it is there once the access that was given has ended.
 	// +optional
 	ReportDueAt *metav1.Time `json:"reportDueAt,omitempty"`
+	// reportRemindedAt is when people were told that the report is due within a day.
+	// +optional
+	ReportRemindedAt *metav1.Time `json:"reportRemindedAt,omitempty"`
 	// reportApprovedBy is who approved the report.
 	// +optional
 	ReportApprovedBy Username `json:"reportApprovedBy,omitempty"`

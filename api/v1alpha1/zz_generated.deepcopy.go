@@ -536,6 +536,10 @@ func (in *BreakGlassStatus) DeepCopyInto(out *BreakGlassStatus) {
 		in, out := &in.ReportDueAt, &out.ReportDueAt
 		*out = (*in).DeepCopy()
 	}
+	if in.ReportRemindedAt != nil {
+		in, out := &in.ReportRemindedAt, &out.ReportRemindedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.ExpiresAt != nil {
 		in, out := &in.ExpiresAt, &out.ExpiresAt
 		*out = (*in).DeepCopy()

@@ -31,6 +31,8 @@ type question struct {
 	spec, meaning, digest string
 	// involved are the names of requester and subject.
 	involved []string
+	// asWhat says in words what the involved are; "" for requester and subject.
+	asWhat string
 	// who tells which names are one person's, as far as it is known.
 	who Directory
 	// guard, mayApprove and revoked say whose word is proven, and whose is worth anything.
@@ -138,7 +140,7 @@ func (q *question) unworthy(name string, groups []string, at time.Time) string {
 	case reserved(name) != "":
 		return name + " is not a person"
 	case slices.ContainsFunc(q.involved, func(n string) bool { return q.who.Same(n, name) }):
-		return name + " is the requester or the subject"
+		return name + " is " + cmp.Or(q.asWhat, "the requester or the subject")
 	case !q.guard.Proves(at):
 		return fmt.Sprintf("it was made at %s, when the admission guard was not known to be whole", stamp(at))
 	case q.mayApprove == nil || !q.mayApprove(name, groups):

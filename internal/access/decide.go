@@ -138,8 +138,11 @@ func no(o Obstacle) Answer { return Answer{Reason: o.Reason, Message: o.Message}
 // deletion and the deadline come before everything that can be unknown (I2), and only then come role, approvals and
 // person.
 func Decide(f Facts, now time.Time) Decision {
-	c := &decider{Facts: f, now: now, prior: StateOf(f.Grant), deadline: Deadline(f.Grant), spec: SpecDigest(&f.Grant.Spec)}
+	c := &decider{Facts: f, now: now, prior: StateOf(f.Grant), deadline: Deadline(f.Grant), spec: requestDigest(f.Grant)}
 	d := c.decide()
+	if Emergency(f.Grant) {
+		d.Message, d.Eligible.Message = asEmergency.Replace(d.Message), asEmergency.Replace(d.Eligible.Message)
+	}
 	if d.Effect == EffectRelease {
 		d.Remember = c.memorable()
 	}
@@ -154,6 +157,9 @@ func Decide(f Facts, now time.Time) Decision {
 	return d
 }
 
+// asEmergency makes sentences about a grant ones about an emergency.
+var asEmergency = strings.NewReplacer("create another grant", "open another BreakGlass", "the grant was", "the emergency was", "the whole grant ends", "the whole emergency ends")
+
 type decider struct {
 	Facts
 	now      time.Time
@@ -165,6 +171,8 @@ type decider struct {
 	// active yet.
 	question question
 	tally    tally
+	// unfit says why the person of an emergency turned out not to be eligible.
+	unfit Obstacle
 }
 
 func (c *decider) decide() Decision {
@@ -224,8 +232,15 @@ func (c *decider) whenDone(d Decision) Decision {
 }
 
 func (c *decider) grantedMessage(d *Decision) string {
-	var what, groups []string
-	for _, m := range d.AWS.Groups {
+	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(given(&d.AWS, &d.Kubernetes), "; "))
+}
+
+// Given says in words what a grant gives.
+func Given(g *v1alpha1.ProdAccessGrant) []string { return given(&g.Status.AWS, &g.Status.Kubernetes) }
+
+func given(aws *v1alpha1.GrantAWSStatus, k *v1alpha1.GrantKubernetesStatus) (what []string) {
+	var groups []string
+	for _, m := range aws.Groups {
 		if m.Intended {
 			groups = append(groups, string(m.Name))
 		}
@@ -233,7 +248,7 @@ func (c *decider) grantedMessage(d *Decision) string {
 	if len(groups) > 0 {
 		what = append(what, "IAM groups "+listed(groups))
 	}
-	if k := d.Kubernetes; len(k.Bindings) > 0 && k.Bindings[0].Intended {
+	if len(k.Bindings) > 0 && k.Bindings[0].Intended {
 		where := "the cluster"
 		switch ns := k.Bindings[0].Namespace; {
 		case len(k.Bindings) > 1:
@@ -243,7 +258,7 @@ func (c *decider) grantedMessage(d *Decision) string {
 		}
 		what = append(what, fmt.Sprintf("ClusterRole %s in %s as %s", k.ClusterRole, where, k.User))
 	}
-	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(what, "; "))
+	return what
 }
 
 // hurdle says what stands in the way of writing access to these groups now, and whether the person is eligible. Where
@@ -262,11 +277,16 @@ func (c *decider) hurdle(groups []v1alpha1.IAMGroupName) (Obstacle, Answer) {
 		if why := c.Person.Unguarded; why != "" {
 			return Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", c.Grant.Spec.Role, why)}, eligible
 		}
-		if o := crowded(c.Person, groups); o.Reason != "" {
+		if o := crowded(c.Person, groups); o.Reason != "" && (o.Reason != v1alpha1.ReasonForeignMembership || !c.elsewhere(groups)) {
 			return o, eligible
 		}
 	}
 	return c.Obstacle, eligible
+}
+
+// elsewhere says whether an emergency gives something beside the memberships that somebody else made.
+func (c *decider) elsewhere(groups []v1alpha1.IAMGroupName) bool {
+	return Emergency(c.Grant) && (c.Role.Spec.Kubernetes != nil || len(c.Person.Foreign) < len(groups))
 }
 
 // eligible says whether the person is who the grant was made for, and may have access.

@@ -103,6 +103,10 @@ func (c *decider) endMessage(cause string) string {
 			return fmt.Sprintf("revoked by %s (%s): %s", r.Spec.RevokedBy, r.Name, r.Spec.Reason)
 		}
 	case v1alpha1.ReasonDeadline:
+		if Emergency(g) && !c.deadline.After(g.CreationTimestamp.Time) {
+			return fmt.Sprintf("an emergency for the same subject, role and incident ended at %s, and opening it once more does not restart the clock: if access is "+
+				"needed again, that is another incident", stamp(c.deadline))
+		}
 		if g.Status.ActivatedAt == nil {
 			return fmt.Sprintf("the window ended at %s without access having been granted", stamp(c.deadline))
 		}
@@ -121,6 +125,9 @@ func (c *decider) endMessage(cause string) string {
 		if c.prior != v1alpha1.StateRevoking {
 			return "somebody took a part of it away, so the whole grant ends: create another grant if access is still needed"
 		}
+	}
+	if c.unfit.Reason != "" {
+		return "MFA was unverified when Kubernetes was opened, and now AWS answers: " + c.unfit.Message
 	}
 	if a := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionActive); a != nil {
 		return a.Message

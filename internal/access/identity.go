@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
@@ -22,6 +23,8 @@ var reservedPrefixes = []string{"system:", "eks:", "aws:"}
 type Person struct {
 	// Unavailable says why AWS could not be asked, "" if it was. Nothing else is set then.
 	Unavailable string
+	// UnreachableSince is since when AWS has given no answer at all, if that is why; zero otherwise.
+	UnreachableSince time.Time
 	// Found is false when AWS has no such user. Nothing else is set then.
 	Found bool
 	// Name is spelled as AWS has it.

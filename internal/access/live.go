@@ -25,7 +25,10 @@ func (c *decider) live() Decision {
 		return c.suspend(d, Obstacle{v1alpha1.ReasonRoleNotReady,
 			fmt.Sprintf("access is taken away until the platform team mends the role %s: %s", r.Name, r.Forbidden)}, Answer{})
 	}
-	if c.prior == v1alpha1.StateGranted {
+	switch {
+	case c.prior == v1alpha1.StateGranted && c.owing():
+		return c.verify(d)
+	case c.prior == v1alpha1.StateGranted:
 		return c.stay(d)
 	}
 	return c.comeBack(d)

@@ -18,7 +18,7 @@ func InForce(r *v1alpha1.AccessRevocation) bool {
 
 // Revokes says whether a revocation names this grant, or its subject under any name that the two know.
 func Revokes(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant) bool {
-	return r.Spec.Grant != nil && namesRequest(r, g, SpecDigest(&g.Spec)) || ofAny(r, SubjectNames(g), Directory{})
+	return Requests(r, g) || ofAny(r, SubjectNames(g), Directory{})
 }
 
 // ofAny says whether a revocation is of a person who has one of these names.
@@ -47,7 +47,12 @@ func RevokedNames(r *v1alpha1.AccessRevocation) []string {
 // namesRequest says whether a revocation is of what the grant asks for, whatever object carries it.
 func namesRequest(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant, spec string) bool {
 	of := r.Spec.Grant
-	return of != nil && of.Kind == v1alpha1.TargetGrant && of.Name == g.Name && of.SpecDigest == spec
+	return of != nil && of.Kind == KindOf(g) && of.Name == g.Name && of.SpecDigest == spec
+}
+
+// Requests says whether a revocation is of exactly what a grant asks for.
+func Requests(r *v1alpha1.AccessRevocation, g *v1alpha1.ProdAccessGrant) bool {
+	return namesRequest(r, g, requestDigest(g))
 }
 
 // SubjectNames are the names of the person that the grant itself knows.
@@ -74,6 +79,10 @@ func (c *decider) revocation() *v1alpha1.AccessRevocation {
 // not ended, and no revocation speaks of it already. One that was lifted speaks of what had ended before.
 func (c *decider) memorable() bool {
 	g := c.Grant
+	if Emergency(g) {
+		// Its window begins when it is created, so what has ended would begin anew; one that never gave anything may.
+		return begun(g) && !slices.ContainsFunc(c.Revocations, func(r v1alpha1.AccessRevocation) bool { return InForce(&r) && namesRequest(&r, g, c.spec) })
+	}
 	decided := Terminal(c.prior) || c.prior == v1alpha1.StateRevoking || g.Status.ActivatedAt != nil ||
 		meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.ConditionApproved) ||
 		slices.ContainsFunc(c.Approvals, func(a v1alpha1.AccessApproval) bool {

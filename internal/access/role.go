@@ -24,6 +24,8 @@ type Role struct {
 	Forbidden string
 	// NotReady says why the role grants nothing new at the moment, "" if it does.
 	NotReady string
+	// NotReadyInAWS says that the reason lies in AWS, so that what the role means in Kubernetes could be given.
+	NotReadyInAWS bool
 }
 
 // Groups are the IAM groups that the role names.
@@ -43,6 +45,16 @@ func (r *Role) scope() v1alpha1.Scope {
 
 // required is how many people must approve; never none, whatever is stored.
 func (r *Role) required() int { return max(1, int(r.Spec.Approval.Required)) }
+
+// OfAnyAge is the role without its demand on the age of credentials; nil if it is.
+func (r *Role) OfAnyAge() *Role {
+	if r == nil {
+		return nil
+	}
+	of := *r
+	of.Spec.Requirements.MaxCredentialAge = nil
+	return &of
+}
 
 // TicketPattern compiles what a ticket must match as a whole; nil means that no ticket is needed.
 func TicketPattern(spec *v1alpha1.AccessRoleSpec) (*regexp.Regexp, error) {

@@ -6,6 +6,7 @@ package access
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -17,6 +18,9 @@ func (c *decider) waiting() Decision {
 	if c.prior == v1alpha1.StateGranting && (c.TakenAway != "" || c.Obstacle.Reason == v1alpha1.ReasonRemovedByOthers) {
 		// A revocation wins before activation as well, and what was taken away is not given back (invariant I5).
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)
+	}
+	if Emergency(c.Grant) {
+		return c.settle(c.opening())
 	}
 	c.question = c.ask()
 	c.tally = c.question.count(c.Approvals)
@@ -157,7 +161,7 @@ func (c *decider) unwatched() Obstacle {
 	if why := c.Guard.Broken; why != "" {
 		return Obstacle{v1alpha1.ReasonGuardMissing, "nothing new is granted until the admission guard is whole: " + why}
 	}
-	if why := c.AuditBroken; why != "" {
+	if why := c.AuditBroken; why != "" && !Emergency(c.Grant) {
 		return Obstacle{v1alpha1.ReasonAuditUnavailable, "nothing new is granted until the audit trail can be written: " + why}
 	}
 	return Obstacle{}
@@ -165,28 +169,46 @@ func (c *decider) unwatched() Obstacle {
 
 // plan calls for everything that the role means.
 func (c *decider) plan() Decision {
-	g, r, p := c.Grant, c.Role, c.Person
 	d := c.keep(v1alpha1.StateGranting, "")
 	d.Effect, d.Message = EffectSync, "access is being written"
 	if c.prior == v1alpha1.StateGranting {
 		return c.whenDone(d)
 	}
 	d.Record = true
-	if c.AWS {
-		d.AWS.UserID, d.AWS.Names = p.UserID, Stored(p.Names())
-		if c.Fences && p.Bounded && len(r.Groups()) > 0 {
-			d.AWS.FencedUntil = &metav1.Time{Time: c.deadline}
-		}
-	} else {
+	c.planAWS(&d)
+	p := c.Person
+	if !c.AWS {
 		p = nil
 	}
+	c.planKubernetes(&d, kubernetesUser(c.Grant.Spec.Subject, p))
+	return d
+}
+
+// planAWS calls for the memberships of the role. In an emergency those that somebody else made are left alone: the person
+// has what they give.
+func (c *decider) planAWS(d *Decision) {
+	p := c.Person
+	groups := slices.DeleteFunc(c.Role.Groups(), func(group v1alpha1.IAMGroupName) bool {
+		return c.AWS && Emergency(c.Grant) && slices.ContainsFunc(p.Foreign, func(name string) bool { return sameName(name, string(group)) })
+	})
+	if c.AWS {
+		d.AWS.UserID, d.AWS.Names = p.UserID, Stored(p.Names())
+		if c.Fences && p.Bounded && len(groups) > 0 {
+			d.AWS.FencedUntil = &metav1.Time{Time: c.deadline}
+		}
+	}
 	d.AWS.Groups = nil
-	for _, group := range r.Groups() {
+	for _, group := range groups {
 		d.AWS.Groups = append(d.AWS.Groups, v1alpha1.GroupMembership{Name: group, Intended: true})
 	}
+}
+
+// planKubernetes calls for the bindings of the role.
+func (c *decider) planKubernetes(d *Decision, user string) {
+	g, r := c.Grant, c.Role
 	d.Kubernetes = v1alpha1.GrantKubernetesStatus{}
 	if k := r.Spec.Kubernetes; k != nil {
-		d.Kubernetes.User, d.Kubernetes.ClusterRole, d.Kubernetes.RulesHash = kubernetesUser(g.Spec.Subject, p), k.ClusterRole, r.RulesHash
+		d.Kubernetes.User, d.Kubernetes.ClusterRole, d.Kubernetes.RulesHash = user, k.ClusterRole, r.RulesHash
 		name := BindingName(g)
 		if k.Scope == v1alpha1.ScopeCluster {
 			d.Kubernetes.Bindings = []v1alpha1.GrantBinding{{Name: name, Intended: true}}
@@ -195,7 +217,6 @@ func (c *decider) plan() Decision {
 			d.Kubernetes.Bindings = append(d.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: string(ns), Name: name, Intended: true})
 		}
 	}
-	return d
 }
 
 func (c *decider) approved() Answer {

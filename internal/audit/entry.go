@@ -26,6 +26,12 @@ const (
 	EventRoleChanged = "role-changed"
 	EventGuardBroken = "guard-broken"
 	EventGuardWhole  = "guard-whole"
+
+	EventOpened         = "opened"
+	EventReportWritten  = "report-written"
+	EventReportDue      = "report-due"
+	EventReportOverdue  = "report-overdue"
+	EventReportApproved = "report-approved"
 )
 
 // Entry is one change of access.

@@ -59,8 +59,9 @@ func (c *calls) bound(ctx context.Context, in middleware.InitializeInput, next m
 	out middleware.InitializeOutput, metadata middleware.Metadata, err error,
 ) {
 	now := &call{action: actionOf(middleware.GetOperationName(ctx))}
-	now.removal = removes(ctx, now.action)
-	now.bucket = c.limiter[share{now.action.Class, now.removal}]
+	turns := laneOf(ctx, now.action)
+	now.removal = turns == removal
+	now.bucket = c.limiter[share{now.action.Class, turns}]
 	ctx = context.WithValue(ctx, callKey{}, now)
 	if c.options.Observe != nil {
 		defer func() {
@@ -140,11 +141,11 @@ func (c *calls) attempt(ctx context.Context, in middleware.FinalizeInput, next m
 // judge is the error of a call as it is told. Time that ran out while waiting to try again hides what AWS had answered.
 func (c *call) judge(ctx, bounded context.Context, err error) error {
 	switch {
-	case err == nil || answered(err):
+	case err == nil || Answered(err):
 		return err
 	case bounded.Err() == nil:
 		return err
-	case answered(c.last):
+	case Answered(c.last):
 		return c.last
 	case ctx.Err() != nil:
 		return &abandoned{err}

@@ -62,7 +62,7 @@ func IsReportInProgress(err error) bool { return hasCode(err, codeReportInProgre
 // An error that AWS answered is none, and neither is a call that was not made or not waited for.
 func IsUnreachable(err error) bool {
 	switch {
-	case err == nil, answered(err):
+	case err == nil, Answered(err):
 		return false
 	case is[*unanswered](err):
 		return true
@@ -96,8 +96,8 @@ func is[T error](err error) bool {
 	return ok
 }
 
-// answered says whether something answered, be it with an error, or in part.
-func answered(err error) bool { return is[smithy.APIError](err) || httpStatus(err) != 0 }
+// Answered says that AWS gave an answer, though an error.
+func Answered(err error) bool { return is[smithy.APIError](err) || httpStatus(err) != 0 }
 
 // httpStatus is the status of the answer that an error was made of, 0 if there was none.
 func httpStatus(err error) int {

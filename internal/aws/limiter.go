@@ -34,44 +34,59 @@ const (
 	recovery = 1.0 / 20
 )
 
-type removalKey struct{}
+type laneKey struct{}
+
+// lane is what calls of one kind of work share their turns with.
+type lane string
+
+const (
+	ordinary  lane = ""
+	removal   lane = "removal"
+	emergency lane = "emergency"
+)
 
 // ForRemoval marks what is done with the context as part of taking access away. It has a share of the limiter of its own,
 // so that nothing else delays it, waits for its turn as long as the context allows, and is signed by the role of --revoke-role-arn where there is one.
 func ForRemoval(ctx context.Context) context.Context {
-	return context.WithValue(ctx, removalKey{}, true)
+	return context.WithValue(ctx, laneKey{}, removal)
 }
 
-// removes says whether a call belongs to a removal. What only takes away always does; what adds never does, lest it use
-// up the share of removals.
-func removes(ctx context.Context, a Action) bool {
+// ForEmergency marks what is done with the context as part of opening an emergency: it has a small share of the limiter of
+// its own, so that it does not stand in line behind ordinary work.
+func ForEmergency(ctx context.Context) context.Context {
+	return context.WithValue(ctx, laneKey{}, emergency)
+}
+
+// laneOf is the lane of a call. What only takes away is always part of a removal; what adds never is, lest it use up the share
+// of removals.
+func laneOf(ctx context.Context, a Action) lane {
+	marked, _ := ctx.Value(laneKey{}).(lane)
 	switch {
-	case a.Class == Add:
-		return false
 	case a.Class == Remove && !a.Grantor:
-		return true
-	default:
-		marked, _ := ctx.Value(removalKey{}).(bool)
-		return marked
+		return removal
+	case a.Class == Add && marked == removal:
+		return ordinary
 	}
+	return marked
 }
 
 type share struct {
-	class   Class
-	removal bool
+	class Class
+	lane  lane
 }
 
-// limiter has a bucket for each class of calls, and another for each class within removals.
+// limiter has a bucket for each class of calls, and further ones for each class within removals and within emergencies.
 type limiter map[share]*bucket
 
 func newLimiter(reads float64, c clock.Clock) limiter {
 	l := limiter{}
 	for class, part := range map[Class]float64{Read: 1, Account: 1.0 / 10, Add: 1.0 / 4, Remove: 1.0 / 2} {
-		l[share{class, false}] = newBucket(reads*part, c)
+		l[share{class, ordinary}] = newBucket(reads*part, c)
+		l[share{class, emergency}] = newBucket(reads*part/4, c)
 		if class == Read {
 			part *= 2
 		}
-		l[share{class, true}] = newBucket(reads*part, c)
+		l[share{class, removal}] = newBucket(reads*part, c)
 	}
 	return l
 }

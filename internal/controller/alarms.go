@@ -52,7 +52,7 @@ func (a *alarms) set(g *v1alpha1.ProdAccessGrant) {
 	if old != nil {
 		old.timer.Stop()
 	}
-	name := g.Name
+	name := keyOf(g)
 	a.pending[g.UID] = &alarm{at: at, timer: clock.RealClock{}.AfterFunc(max(0, at.Sub(a.clock.Now())), func() { a.ring(name) })}
 }
 

@@ -8,6 +8,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ import (
 
 // +kubebuilder:rbac:groups=access.hera.dev,resources=prodaccessgrants,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=access.hera.dev,resources=prodaccessgrants/status,verbs=patch
+// +kubebuilder:rbac:groups=access.hera.dev,resources=breakglasses,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=access.hera.dev,resources=breakglasses/status,verbs=patch
 // +kubebuilder:rbac:groups=access.hera.dev,resources=accessapprovals,verbs=get;list;watch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,verbs=get;list;watch
@@ -47,10 +50,11 @@ import (
 // Clock tells the time.
 type Clock interface{ Now() time.Time }
 
-// Priorities of the work queue: removals first.
+// Priorities of the work queue: removals first, then emergencies.
 const (
-	priorityRemoval  = 100
-	priorityOrdinary = 0
+	priorityRemoval   = 100
+	priorityEmergency = 50
+	priorityOrdinary  = 0
 )
 
 const (
@@ -66,7 +70,7 @@ const (
 	maxEndingBackoff = 5 * time.Second
 )
 
-// GrantReconciler reconciles ProdAccessGrants.
+// GrantReconciler reconciles ProdAccessGrants and BreakGlasses.
 type GrantReconciler struct {
 	client      client.Client
 	live        client.Reader
@@ -100,6 +104,8 @@ type GrantReconciler struct {
 	released sync.Map
 	// orphans holds grants that went while they had access, by name, until what they left behind is revoked.
 	orphans sync.Map
+	// counting is held by whoever counts emergencies.
+	counting sync.Mutex
 }
 
 // NewGrantReconciler makes a GrantReconciler. The client must see its own writes. memberships is nil with --aws=disabled.
@@ -129,6 +135,7 @@ func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minBackoff, maxBackoff),
 		}).
 		Watches(&v1alpha1.ProdAccessGrant{}, r.onGrant(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.BreakGlass{}, r.onGrant(), builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.AccessApproval{}, handler.EnqueueRequestsFromMapFunc(toTarget)).
 		Watches(&v1alpha1.AccessRevocation{}, r.onRevocation()).
 		Watches(&v1alpha1.AccessRole{}, handler.EnqueueRequestsFromMapFunc(r.toGrantsOfRole)).
@@ -141,7 +148,7 @@ func (r *GrantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// wakeAll looks at every grant again that has not ended.
+// wakeAll looks at everything again that has not ended.
 func (r *GrantReconciler) wakeAll(ctx context.Context) {
 	for _, req := range r.unended(ctx) {
 		r.wake.wake(req.Name, priorityOrdinary)
@@ -196,25 +203,30 @@ func enqueue(q workqueue.TypedRateLimitingInterface[ctrl.Request], name string, 
 func (r *GrantReconciler) onGrant() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			g, ok := e.Object.(*v1alpha1.ProdAccessGrant)
-			if ok {
-				r.alarms.set(g)
+			g := grantOf(e.Object)
+			if g == nil {
+				return
 			}
-			priority := priorityOrdinary
+			r.alarms.set(g)
+			priority := priorityOf(g)
 			switch {
-			case ok && access.MayExist(g) && (g.DeletionTimestamp != nil || !r.clock.Now().Before(access.Deadline(g))):
+			case access.MayExist(g) && (g.DeletionTimestamp != nil || !r.clock.Now().Before(access.Deadline(g))):
 				priority = priorityRemoval
-			case e.IsInInitialList:
+			case e.IsInInitialList && priority == priorityOrdinary:
 				priority = handler.LowPriority
 			}
-			enqueue(q, e.Object.GetName(), priority)
+			enqueue(q, keyOf(g), priority)
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			priority := priorityOrdinary
-			if e.ObjectNew.GetDeletionTimestamp() != nil {
+			g := grantOf(e.ObjectNew)
+			if g == nil {
+				return
+			}
+			priority := priorityOf(g)
+			if g.DeletionTimestamp != nil {
 				priority = priorityRemoval
 			}
-			enqueue(q, e.ObjectNew.GetName(), priority)
+			enqueue(q, keyOf(g), priority)
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			r.alarms.stop(e.Object.GetUID())
@@ -223,12 +235,25 @@ func (r *GrantReconciler) onGrant() handler.EventHandler {
 			r.people.Delete(e.Object.GetUID())
 			r.unbound.Delete(e.Object.GetUID())
 			r.removals.Forget(e.Object.GetUID())
-			if g, ok := e.Object.(*v1alpha1.ProdAccessGrant); ok && access.MayExist(g) {
-				r.orphans.Store(g.Name, g)
-				enqueue(q, g.Name, priorityRemoval)
+			g := grantOf(e.Object)
+			switch {
+			case g == nil:
+			case access.MayExist(g):
+				r.orphans.Store(keyOf(g), g)
+				enqueue(q, keyOf(g), priorityRemoval)
+			case access.Emergency(g):
+				enqueue(q, keyOf(g), priorityOrdinary) // to be counted no more
 			}
 		},
 	}
+}
+
+// priorityOf is how urgent an object is that nothing has to be taken away of: an emergency comes before everything else.
+func priorityOf(g *v1alpha1.ProdAccessGrant) int {
+	if access.Emergency(g) && !access.Terminal(access.StateOf(g)) {
+		return priorityEmergency
+	}
+	return priorityOrdinary
 }
 
 // notInitial leaves out what was there when the operator started: every grant is looked at then in any case.
@@ -249,15 +274,15 @@ func requestFor(name string) []ctrl.Request {
 
 func toTarget(_ context.Context, o client.Object) []ctrl.Request {
 	a, ok := o.(*v1alpha1.AccessApproval)
-	if !ok || a.Spec.Target.Kind != v1alpha1.TargetGrant {
+	if !ok {
 		return nil
 	}
-	return requestFor(a.Spec.Target.Name)
+	return requestFor(key(a.Spec.Target.Kind, a.Spec.Target.Name))
 }
 
 func toOwner(_ context.Context, o client.Object) []ctrl.Request {
-	if owner := metav1.GetControllerOf(o); owner != nil && owner.Kind == "ProdAccessGrant" {
-		return requestFor(owner.Name)
+	if owner := metav1.GetControllerOf(o); owner != nil {
+		return requestFor(key(v1alpha1.TargetKind(owner.Kind), owner.Name))
 	}
 	return nil
 }
@@ -269,20 +294,20 @@ func (r *GrantReconciler) onRevocation() handler.EventHandler {
 		if !ok {
 			return
 		}
-		var list v1alpha1.ProdAccessGrantList
-		if err := r.client.List(ctx, &list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
-			logr.FromContextOrDiscard(ctx).Error(err, "listing grants")
+		grants, err := Grants{r.client}.List(ctx, client.DisableReadYourWritesConsistency)
+		if err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "looking for what is revoked")
 			return
 		}
-		for i := range list.Items {
-			g := &list.Items[i]
+		for i := range grants {
+			g := &grants[i]
 			switch {
 			case access.Terminal(access.StateOf(g)):
 			case access.Revokes(revocation, g):
-				enqueue(q, g.Name, priorityRemoval)
+				enqueue(q, keyOf(g), priorityRemoval)
 			case revocation.Spec.Person != "" && g.Status.ActivatedAt == nil:
 				// It may be the person under a name that only AWS knows, or one of the approvers.
-				enqueue(q, g.Name, priorityOrdinary)
+				enqueue(q, keyOf(g), priorityOf(g))
 			}
 		}
 	}
@@ -315,16 +340,16 @@ func (r *GrantReconciler) toGrantsOfClusterRole(ctx context.Context, o client.Ob
 }
 
 func (r *GrantReconciler) unended(ctx context.Context, of ...client.ListOption) []ctrl.Request {
-	var list v1alpha1.ProdAccessGrantList
 	// Waiting for our own writes would make every role event wait for the busiest moment.
-	if err := r.client.List(ctx, &list, append(of, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
-		logr.FromContextOrDiscard(ctx).Error(err, "listing grants")
+	grants, err := Grants{r.client}.List(ctx, append(of, client.DisableReadYourWritesConsistency)...)
+	if err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "looking for what has not ended")
 		return nil
 	}
 	var reqs []ctrl.Request
-	for i := range list.Items {
-		if !access.Terminal(access.StateOf(&list.Items[i])) {
-			reqs = append(reqs, requestFor(list.Items[i].Name)...)
+	for i := range grants {
+		if !access.Terminal(access.StateOf(&grants[i])) {
+			reqs = append(reqs, requestFor(keyOf(&grants[i]))...)
 		}
 	}
 	return reqs
@@ -335,17 +360,47 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err := r.expelOrphans(ctx, req.Name); err != nil {
 		return ctrl.Result{}, err
 	}
-	g := &v1alpha1.ProdAccessGrant{}
-	if err := r.client.Get(ctx, req.NamespacedName, g); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	g, glass, err := r.read(ctx, req.Name)
+	if g == nil {
+		if strings.HasPrefix(req.Name, emergencyKey) {
+			r.countEmergencies(ctx)
+		}
+		return ctrl.Result{}, err
 	}
 	if _, done := r.released.Load(g.UID); done {
 		// Gone, and the watch does not say so yet; or kept by somebody else's finalizer.
 		return ctrl.Result{}, nil
 	}
 	p := &pass{
-		GrantReconciler: r, g: g, stored: g.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),
+		GrantReconciler: r, g: g, stored: g.DeepCopy(), glass: glass, glassStored: glass.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),
 	}
 	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences}
 	return p.run(ctx)
+}
+
+// read reads what is to be looked at; nil if it is gone. Of an emergency, it is the object too.
+func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdAccessGrant, *v1alpha1.BreakGlass, error) {
+	name, ok := strings.CutPrefix(key, emergencyKey)
+	if !ok {
+		g := &v1alpha1.ProdAccessGrant{}
+		if err := r.client.Get(ctx, types.NamespacedName{Name: name}, g); err != nil {
+			return nil, nil, client.IgnoreNotFound(err)
+		}
+		return g, nil, nil
+	}
+	glass := &v1alpha1.BreakGlass{}
+	if err := r.client.Get(ctx, types.NamespacedName{Name: name}, glass); err != nil {
+		return nil, nil, client.IgnoreNotFound(err)
+	}
+	g := access.FromBreakGlass(glass)
+	others, err := emergencies(ctx, r.client)
+	if err != nil {
+		// When it ends for itself is known, and an end waits for nothing.
+		logr.FromContextOrDiscard(ctx).Error(err, "looking for the same emergency")
+		if access.StateOf(g) == "" || access.StateOf(g) == v1alpha1.StateBlocked {
+			return nil, nil, err
+		}
+	}
+	access.ShareDeadline(g, others)
+	return g, glass, nil
 }

@@ -34,8 +34,8 @@ func (p *pass) missing(ctx context.Context, what string, note *access.Obstacle) 
 		}
 	case v.Held:
 		*note = access.Obstacle{Reason: v1alpha1.ReasonRemovalHeld, Message: fmt.Sprintf("%s is gone, and so is something of %d grants in all at once: that looks "+
-			"like an accident, so the grant is not ended, and nothing is given back. If it was meant, confirm it: kubectl annotate pag %s %s=true",
-			what, v.Alike, p.g.Name, v1alpha1.ConfirmRemovalAnnotation)}
+			"like an accident, so the grant is not ended, and nothing is given back. If it was meant, confirm it: kubectl annotate %s %s %s=true",
+			what, v.Alike, shortNames[access.KindOf(p.g)], p.g.Name, v1alpha1.ConfirmRemovalAnnotation)}
 		p.again = access.RecheckAfter
 	default:
 		*note = access.Obstacle{Reason: v1alpha1.ReasonRemovedByOthers, Message: what + " is gone; looking whether somebody took it away"}
@@ -43,17 +43,23 @@ func (p *pass) missing(ctx context.Context, what string, note *access.Obstacle) 
 	}
 }
 
+// nouns are what people call the kinds.
+var nouns = map[v1alpha1.TargetKind]string{v1alpha1.TargetGrant: "grant", v1alpha1.TargetBreakGlass: "emergency"}
+
+// shortNames are how kubectl takes the kinds.
+var shortNames = map[v1alpha1.TargetKind]string{v1alpha1.TargetGrant: "pag", v1alpha1.TargetBreakGlass: "bg"}
+
 // liveGrants counts the grants that have access.
 func (p *pass) liveGrants(ctx context.Context) int {
-	var list v1alpha1.ProdAccessGrantList
-	if err := p.client.List(ctx, &list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+	grants, err := Grants{p.client}.List(ctx, client.DisableReadYourWritesConsistency)
+	if err != nil {
 		// Then whatever goes at once is a large share, and is held.
 		logr.FromContextOrDiscard(ctx).Error(err, "counting grants")
 		return 0
 	}
 	live := 0
-	for i := range list.Items {
-		if access.StateOf(&list.Items[i]) == v1alpha1.StateGranted {
+	for i := range grants {
+		if access.StateOf(&grants[i]) == v1alpha1.StateGranted {
 			live++
 		}
 	}
@@ -77,8 +83,8 @@ func (p *pass) lookAfterMemberships(ctx context.Context) {
 
 // expelOrphans leaves the memberships of a grant that went while it had access, because somebody took its finalizer off, to
 // revocations, which are there until they are carried out. Its bindings go with it, by their owner.
-func (r *GrantReconciler) expelOrphans(ctx context.Context, name string) error {
-	v, ok := r.orphans.Load(name)
+func (r *GrantReconciler) expelOrphans(ctx context.Context, key string) error {
+	v, ok := r.orphans.Load(key)
 	if !ok {
 		return nil
 	}
@@ -92,13 +98,13 @@ func (r *GrantReconciler) expelOrphans(ctx context.Context, name string) error {
 		sum := sha256.Sum256([]byte(string(g.UID) + "\n" + string(m.Name)))
 		revocation := &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{Name: "orphaned-" + hex.EncodeToString(sum[:10])}, Spec: v1alpha1.AccessRevocationSpec{
 			Membership: &v1alpha1.MembershipReference{Group: m.Name, IAMUser: g.Spec.Subject.IAMUser}, RevokedBy: v1alpha1.Username(r.self),
-			Reason:      fmt.Sprintf("the grant %s went while it had access: somebody took its finalizer off", g.Name),
+			Reason:      fmt.Sprintf("the %s %s went while it had access: somebody took its finalizer off", nouns[access.KindOf(g)], g.Name),
 			Credentials: v1alpha1.CredentialsKeep,
 		}}
 		if err := r.client.Create(ctx, revocation, client.FieldOwner(rbac.FieldOwner)); err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("revoking the membership that the grant %s has left behind: %w", g.Name, err)
+			return fmt.Errorf("revoking the membership that %s has left behind: %w", g.Name, err)
 		}
 	}
-	r.orphans.Delete(name)
+	r.orphans.Delete(key)
 	return nil
 }

@@ -62,10 +62,10 @@ func (p *pass) remember(ctx context.Context, d *access.Decision) error {
 	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
 	defer cancel()
 	r := &v1alpha1.AccessRevocation{
-		ObjectMeta: metav1.ObjectMeta{Name: memoryName(p.g.Name, d.SpecDigest), Finalizers: []string{v1alpha1.Finalizer}},
+		ObjectMeta: metav1.ObjectMeta{Name: memoryName(keyOf(p.g), d.SpecDigest), Finalizers: []string{v1alpha1.Finalizer}},
 		Spec: v1alpha1.AccessRevocationSpec{
-			Grant:  &v1alpha1.GrantReference{Kind: v1alpha1.TargetGrant, Name: p.g.Name, SpecDigest: d.SpecDigest},
-			Reason: status.Bounded("remembered for as long as its window lasts: " + d.Message), RevokedBy: v1alpha1.Username(p.self),
+			Grant:  &v1alpha1.GrantReference{Kind: access.KindOf(p.g), Name: p.g.Name, SpecDigest: d.SpecDigest},
+			Reason: status.Bounded(remembered(p.g) + d.Message), RevokedBy: v1alpha1.Username(p.self),
 			Credentials: v1alpha1.CredentialsKeep,
 		},
 	}
@@ -96,18 +96,33 @@ func (p *pass) setEnd(ctx context.Context, r *v1alpha1.AccessRevocation) error {
 		return nil
 	}
 	base := r.DeepCopy()
-	r.Status.EndsAt, r.Status.Names = &metav1.Time{Time: access.Deadline(p.g)}, access.SubjectNames(p.g)
+	r.Status.Names = access.SubjectNames(p.g)
+	if !access.Emergency(p.g) {
+		// The window of an emergency begins whenever it is created, so that there is always one to keep shut.
+		r.Status.EndsAt = &metav1.Time{Time: access.Deadline(p.g)}
+	}
+	if equality.Semantic.DeepEqual(base.Status, r.Status) {
+		return nil
+	}
 	if err := p.client.Status().Patch(ctx, r, client.MergeFrom(base), client.FieldOwner(rbac.FieldOwner)); err != nil {
 		return fmt.Errorf("remembering when the window of the grant ends: %w", err)
 	}
 	return nil
 }
 
+// remembered begins the reason of a revocation that is a memory.
+func remembered(g *v1alpha1.ProdAccessGrant) string {
+	if access.Emergency(g) {
+		return "remembered, so that the same manifest does not open it again: "
+	}
+	return "remembered for as long as its window lasts: "
+}
+
 // memoryName is the same for every object that asks for the same under one name.
 func memoryName(grant, specDigest string) string {
 	const readable = 40
 	sum := sha256.Sum256([]byte(grant + "\n" + specDigest))
-	return "ended-" + strings.TrimRight(grant[:min(len(grant), readable)], ".-") + "-" + hex.EncodeToString(sum[:5])
+	return "ended-" + strings.TrimRight(strings.ReplaceAll(grant[:min(len(grant), readable)], "/", "-"), ".-") + "-" + hex.EncodeToString(sum[:5])
 }
 
 // release lets the object go, once the trail has everything and the approvals, which are for it alone, are gone.

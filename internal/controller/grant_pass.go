@@ -40,13 +40,24 @@ const (
 	taskRemove   = "remove"
 	taskVerify   = "verify"
 	taskRetire   = "retire"
+
+	taskDirectory = "directory"
 )
 
-// pass is one reconcile of one grant.
+// pass is one reconcile of one grant, or of one emergency in the form of a grant.
 type pass struct {
 	*GrantReconciler
 	// g is worked on; stored is what the API server has.
 	g, stored *v1alpha1.ProdAccessGrant
+	// glass is the emergency that g stands for, and glassStored what the API server has; nil for a grant.
+	glass, glassStored *v1alpha1.BreakGlass
+	// who tells which names are one person's, if that is known; for reports.
+	who      access.Directory
+	whoKnown bool
+	// reportWake is when the report is to be looked at again, reportUnheard that its approval waits for who is who, and
+	// reportUnread that approvals could not be read.
+	reportWake                  time.Time
+	reportUnheard, reportUnread bool
 	// now is read once.
 	now   time.Time
 	log   logr.Logger
@@ -204,14 +215,9 @@ func (p *pass) gather(ctx context.Context) error {
 	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil && (!errors.Is(err, errNotLookedAt) || p.g.Status.ActivatedAt == nil) {
 		return err
 	}
-	if err := p.readApprovals(ctx); err != nil {
-		return err
-	}
 	p.facts.Guard, p.facts.AuditBroken = p.guard.State(), p.trail.Broken()
-	if p.g.Status.ActivatedAt == nil {
-		if p.facts.MayApprove, err = p.rights.mayApprove(ctx, p.g, p.facts.Approvals, p.now); err != nil {
-			return err
-		}
+	if err := p.hearApprovers(ctx); err != nil {
+		return err
 	}
 	if i := p.justIdentified(); i != nil && (access.StateOf(p.g) == v1alpha1.StateGranting || p.ready != nil && p.ready.kind == taskRetire) {
 		p.facts.Person = i.person
@@ -220,6 +226,18 @@ func (p *pass) gather(ctx context.Context) error {
 		return err
 	}
 	return p.lookForConflict(ctx)
+}
+
+// hearApprovers reads who has approved a grant, and who of them may. An emergency needs nobody's approval.
+func (p *pass) hearApprovers(ctx context.Context) (err error) {
+	if p.glass != nil {
+		return nil
+	}
+	if err := p.readApprovals(ctx); err != nil || p.g.Status.ActivatedAt != nil {
+		return err
+	}
+	p.facts.MayApprove, err = p.rights.mayApprove(ctx, p.g, p.facts.Approvals, p.now)
+	return err
 }
 
 // justIdentified is what AWS said about the person a moment ago, nil if it was not asked.
@@ -273,7 +291,7 @@ func (p *pass) followFence(ctx context.Context) error {
 func (p *pass) readApprovals(ctx context.Context) error {
 	var approvals v1alpha1.AccessApprovalList
 	// The operator writes none, so there is no write of its own to wait for.
-	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: p.g.Name}, client.DisableReadYourWritesConsistency); err != nil {
+	if err := p.client.List(ctx, &approvals, client.MatchingFields{indexTarget: keyOf(p.g)}, client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
 	p.facts.Approvals, p.heard = approvals.Items, true
@@ -325,13 +343,17 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 
 func (p *pass) identify() (again, inFlight bool, err error) {
 	name, role := p.g.Spec.Subject.IAMUser, p.facts.Role
+	if access.Emergency(p.g) {
+		// How old credentials are does not keep anybody out of an emergency, and is not waited for.
+		role = role.OfAnyAge()
+	}
 	var others []v1alpha1.IAMGroupName
 	for _, m := range p.g.Status.AWS.Groups {
 		others = append(others, m.Name)
 	}
-	answer, ok := await(p, fmt.Sprint(taskIdentify, role.Groups(), others), p.tasks.granting, func(ctx context.Context) identified {
+	answer, ok := await(p, fmt.Sprint(taskIdentify, role.Groups(), others), p.lane(), func(ctx context.Context) identified {
 		asked := p.clock.Now() // the answer may wait to be heard
-		return identified{p.memberships.Identify(ctx, name, role, others...), asked}
+		return identified{p.memberships.Identify(p.urgently(ctx), name, role, others...), asked}
 	})
 	if ok {
 		p.facts.Person = answer.person
@@ -387,7 +409,7 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 	p.unbind(ctx, func(b v1alpha1.GrantBinding) bool { return !b.Intended && b.Observed })
 	joined := true
 	if groups := p.unsettled(); len(groups) > 0 {
-		given, ok := await(p, about(taskSettle, groups), p.tasks.granting, p.give(groups))
+		given, ok := await(p, about(taskSettle, groups), p.lane(), p.give(groups))
 		if !ok {
 			return false, true, nil
 		}
@@ -531,6 +553,7 @@ type given struct {
 func (p *pass) give(groups []v1alpha1.GroupMembership) func(context.Context) given {
 	member, just := p.member(), p.justIdentified()
 	return func(ctx context.Context) given {
+		ctx = p.urgently(ctx)
 		// The work may have waited for its turn.
 		if just != nil && p.clock.Now().Sub(just.at) < identityLasts {
 			member.Known = just.person
@@ -703,6 +726,7 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 	if len(p.g.Status.Outbox) > 0 {
 		p.again = access.RetryAfter
 	}
+	p.followReport(ctx, d)
 	if p.again > 0 && (d.RecheckAfter == 0 || p.again < d.RecheckAfter) {
 		d.RecheckAfter = p.again
 	}
@@ -713,16 +737,18 @@ func (p *pass) finish(ctx context.Context, d *access.Decision) (ctrl.Result, err
 // state once it is stored.
 func (p *pass) write(ctx context.Context) error {
 	before, after := access.StateOf(p.stored), access.StateOf(p.g)
-	if equality.Semantic.DeepEqual(p.stored.Status, p.g.Status) {
+	told := changes(p.stored, p.g, p.now)
+	if p.glass != nil {
+		told = append(told, p.account(ctx, told)...)
+	}
+	if equality.Semantic.DeepEqual(p.stored.Status, p.g.Status) && (p.glass == nil || equality.Semantic.DeepEqual(p.glassStored.Status, p.glass.Status)) {
 		return nil
 	}
-	told := changes(p.stored, p.g, p.now)
 	p.tell(ctx, told)
 	// From here on: a trail that hangs takes time of its own.
 	ctx, cancel := context.WithTimeout(ctx, access.CallTimeout)
 	defer cancel()
-	err := p.client.Status().Patch(ctx, p.g, client.MergeFromWithOptions(p.stored, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner))
-	if err != nil {
+	if err := p.storeStatus(ctx); err != nil {
 		return err
 	}
 	p.stored = p.g.DeepCopy()
@@ -731,7 +757,7 @@ func (p *pass) write(ctx context.Context) error {
 		c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionActive)
 		p.log.Info("state changed", "from", before, "to", after, "message", c.Message)
 		kind := corev1.EventTypeNormal
-		if after == v1alpha1.StateBlocked || after == v1alpha1.StateSuspended || after == v1alpha1.StateRejected {
+		if after == v1alpha1.StateBlocked || after == v1alpha1.StateSuspended || after == v1alpha1.StateRejected || p.glass != nil {
 			kind = corev1.EventTypeWarning
 		}
 		measure(p.g, after, p.clock.Now())
@@ -760,7 +786,7 @@ func (p *pass) wakePeers(ctx context.Context) {
 	}
 	for i := range grants {
 		if g := &grants[i]; g.UID != p.g.UID && access.StateOf(g) == v1alpha1.StateGranted {
-			p.wake.wake(g.Name, priorityOrdinary)
+			p.wake.wake(keyOf(g), priorityOf(g))
 		}
 	}
 }
@@ -768,6 +794,9 @@ func (p *pass) wakePeers(ctx context.Context) {
 func (p *pass) setFinalizer(ctx context.Context, change func(client.Object, string) bool) error {
 	base := p.g.DeepCopy()
 	change(p.g, v1alpha1.Finalizer)
+	if p.glass != nil {
+		return p.storeFinalizers(ctx)
+	}
 	if err := p.client.Patch(ctx, p.g, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), client.FieldOwner(rbac.FieldOwner)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
@@ -802,7 +831,7 @@ func (p *pass) wakeAt(d *access.Decision) ctrl.Result {
 
 // after asks for another reconcile. The wait counts from when the time was read, not from now.
 func (p *pass) after(wait time.Duration) ctrl.Result {
-	priority := priorityOrdinary
+	priority := priorityOf(p.g)
 	if p.ending() && access.MayExist(p.g) {
 		priority = priorityRemoval
 	}
@@ -817,6 +846,6 @@ func await[R any](p *pass, kind string, in *lane, work func(context.Context) R) 
 		p.ready = nil
 		return result, ok
 	}
-	p.tasks.begin(p.g.UID, p.g.Name, kind, in, func(ctx context.Context) any { return work(ctx) })
+	p.tasks.begin(p.g.UID, keyOf(p.g), kind, in, func(ctx context.Context) any { return work(ctx) })
 	return result, false
 }

@@ -4,10 +4,12 @@
 package controller
 
 import (
+	"context"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
@@ -32,6 +34,17 @@ var credentialsAging = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Help: "Unended grants whose person has credentials past three quarters or eleven twelfths of the age that the role allows, or past it.",
 }, []string{"role", "past"})
 
+var (
+	emergenciesOpen = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "prod_access_break_glass_open",
+		Help: "Emergencies that give access now, by role and by whether the person's MFA device was verified.",
+	}, []string{"role", "mfa"})
+	reports = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "prod_access_break_glass_reports",
+		Help: "Emergencies by what became of their report: the reason of the condition Reported.",
+	}, []string{"state"})
+)
+
 // agingLevels are the values of the label past, in the order of access.Credentials.Warning.
 var agingLevels = []string{"three-quarters", "eleven-twelfths", "all"}
 
@@ -52,7 +65,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(transitions, removalLag, credentialsAging, awsCalls, awsWait, awsRate)
+	metrics.Registry.MustRegister(transitions, removalLag, credentialsAging, emergenciesOpen, reports, awsCalls, awsWait, awsRate)
 }
 
 // ObserveAWS counts a call to AWS that is over.
@@ -65,9 +78,36 @@ func ObserveAWS(o aws.Observation) {
 
 // measure counts a change of state that was stored.
 func measure(g *v1alpha1.ProdAccessGrant, state string, now time.Time) {
-	const kind = "ProdAccessGrant"
+	kind := string(access.KindOf(g))
 	transitions.WithLabelValues(kind, state).Inc()
 	if state == v1alpha1.StateExpired && g.Status.ActivatedAt != nil {
 		removalLag.WithLabelValues(kind).Observe(now.Sub(access.Deadline(g)).Seconds())
+	}
+}
+
+// countEmergencies measures the emergencies that there are.
+func (r *GrantReconciler) countEmergencies(ctx context.Context) {
+	all, err := emergencies(ctx, r.client)
+	if err != nil {
+		return // counted the next time
+	}
+	r.counting.Lock()
+	defer r.counting.Unlock()
+	emergenciesOpen.Reset()
+	for _, state := range []string{v1alpha1.ReasonReportNotDue, v1alpha1.ReasonReportPending, v1alpha1.ReasonReportOverdue, v1alpha1.ReasonApproved} {
+		reports.WithLabelValues(state).Set(0)
+	}
+	for _, g := range all {
+		if c := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionReported); c != nil {
+			reports.WithLabelValues(c.Reason).Inc()
+		}
+		if access.StateOf(g) != v1alpha1.StateGranted {
+			continue
+		}
+		mfa := "verified"
+		if c := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionEligible); c != nil && c.Reason == v1alpha1.ReasonMFAUnverified {
+			mfa = "unverified"
+		}
+		emergenciesOpen.WithLabelValues(g.Spec.Role, mfa).Inc()
 	}
 }

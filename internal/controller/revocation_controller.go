@@ -170,14 +170,22 @@ func (r *RevocationReconciler) inspect(ctx context.Context, obj *v1alpha1.Access
 	return sooner(again, wait), nil
 }
 
-// learnEnd reads from the grant when its window ends.
+// learnEnd reads from the grant whose it is and when its window ends. That of an emergency would begin anew with its object.
 func (r *RevocationReconciler) learnEnd(ctx context.Context, obj *v1alpha1.AccessRevocation) error {
-	var g v1alpha1.ProdAccessGrant
-	if err := r.client.Get(ctx, types.NamespacedName{Name: obj.Spec.Grant.Name}, &g); err != nil {
+	var o client.Object = &v1alpha1.ProdAccessGrant{}
+	if obj.Spec.Grant.Kind == v1alpha1.TargetBreakGlass {
+		o = &v1alpha1.BreakGlass{}
+	}
+	if err := r.client.Get(ctx, types.NamespacedName{Name: obj.Spec.Grant.Name}, o); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if access.SpecDigest(&g.Spec) == obj.Spec.Grant.SpecDigest {
-		obj.Status.EndsAt, obj.Status.Names = &metav1.Time{Time: access.Deadline(&g)}, access.SubjectNames(&g)
+	g := grantOf(o)
+	if !access.Requests(obj, g) {
+		return nil
+	}
+	obj.Status.Names = access.SubjectNames(g)
+	if !access.Emergency(g) {
+		obj.Status.EndsAt = &metav1.Time{Time: access.Deadline(g)}
 	}
 	return nil
 }
@@ -329,16 +337,16 @@ func (r *RevocationReconciler) managed(ctx context.Context, group v1alpha1.IAMGr
 
 // unended names the grants that are revoked and not over.
 func (r *RevocationReconciler) unended(ctx context.Context, obj *v1alpha1.AccessRevocation) ([]string, error) {
-	var list v1alpha1.ProdAccessGrantList
-	if err := r.client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing grants: %w", err)
+	grants, err := Grants{r.client}.List(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var left []string
-	for i := range list.Items {
-		if g := &list.Items[i]; !access.Terminal(access.StateOf(g)) && access.Revokes(obj, g) {
+	for i := range grants {
+		if g := &grants[i]; !access.Terminal(access.StateOf(g)) && access.Revokes(obj, g) {
 			// However long its queue is: after a start it may be one of thousands.
-			r.wakeGrant(g.Name)
-			left = append(left, "the grant "+g.Name)
+			r.wakeGrant(keyOf(g))
+			left = append(left, fmt.Sprintf("the %s %s", nouns[access.KindOf(g)], g.Name))
 		}
 	}
 	return left, nil

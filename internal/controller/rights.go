@@ -67,7 +67,7 @@ func (r *rights) mayApprove(ctx context.Context, g *v1alpha1.ProdAccessGrant, ap
 		})
 	}
 	for i := range approvals {
-		if s := &approvals[i].Spec; s.Target.Kind == v1alpha1.TargetGrant && s.Target.Name == g.Name && s.Role == g.Spec.Role {
+		if s := &approvals[i].Spec; s.Target.Kind == access.KindOf(g) && s.Target.Name == g.Name && s.Role == g.Spec.Role {
 			ask(string(s.Approver), s.ApproverGroups)
 		}
 	}

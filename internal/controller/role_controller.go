@@ -88,7 +88,7 @@ func (r *RoleReader) Read(ctx context.Context, name string) (*access.Role, error
 		role.NotReady = errNotLookedAt.Error()
 		return role, errNotLookedAt
 	case ready.Status != metav1.ConditionTrue && ready.Reason != v1alpha1.ReasonAWSDisabled: // the grant says that itself
-		role.NotReady = ready.Message
+		role.NotReady, role.NotReadyInAWS = ready.Message, slices.Contains(groupTroubles, ready.Reason)
 	}
 	return role, nil
 }
@@ -396,19 +396,19 @@ var groupTroubles = []string{
 // missing wakes the grants whose membership in a group AWS does not show any more, and says how soon the group has to be
 // read again to be sure of others; zero if none is in doubt.
 func (r *RoleReconciler) missing(ctx context.Context, group v1alpha1.IAMGroupName) (again time.Duration) {
-	var list v1alpha1.ProdAccessGrantList
-	if err := r.client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing grants")
+	grants, err := Grants{r.client}.List(ctx)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "looking for whom a membership is missing")
 		return access.RecheckAfter
 	}
-	for i := range list.Items {
-		g := &list.Items[i]
+	for i := range grants {
+		g := &grants[i]
 		if access.StateOf(g) != v1alpha1.StateGranted || !access.Claims(g, string(group)) {
 			continue
 		}
 		switch a := r.memberships.Absent(g.Status.AWS.UserID, string(group)); {
 		case a.Confirmed:
-			r.wakeGrant(g.Name)
+			r.wakeGrant(keyOf(g))
 		case a.Suspected:
 			again = sooner(again, max(time.Second, a.Again))
 		}

@@ -77,7 +77,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, at AWS, clock Clock, proof Pro
 	namespaces := &metav1.PartialObjectMetadata{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	for _, o := range []client.Object{
-		&v1alpha1.AccessRole{}, &v1alpha1.ProdAccessGrant{}, &v1alpha1.AccessApproval{}, &v1alpha1.AccessRevocation{},
+		&v1alpha1.AccessRole{}, &v1alpha1.ProdAccessGrant{}, &v1alpha1.BreakGlass{}, &v1alpha1.AccessApproval{}, &v1alpha1.AccessRevocation{},
 		&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &rbacv1.RoleBinding{}, namespaces,
 	} {
 		if _, err := mgr.GetCache().GetInformer(ctx, o, cache.BlockUntilSynced(false)); err != nil {
@@ -105,7 +105,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, at AWS, clock Clock, proof Pro
 			return nil, fmt.Errorf("adding the sweeps: %w", err)
 		}
 	}
-	wakeGrant := func(name string) { grants.wake.wake(name, priorityRemoval) }
+	wakeGrant := func(key string) { grants.wake.wake(key, priorityRemoval) }
 	roleReconciler.wakeGrant = wakeGrant
 	revocations := NewRevocationReconciler(mgr.GetClient(), clock, rec, memberships, proof)
 	revocations.wakeGrant = wakeGrant

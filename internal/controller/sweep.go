@@ -86,17 +86,16 @@ func (s *sweeps) sweep(ctx context.Context) {
 func (s *sweeps) look(ctx context.Context) {
 	log := logr.FromContextOrDiscard(ctx)
 	var roles v1alpha1.AccessRoleList
-	var grants v1alpha1.ProdAccessGrantList
-	for _, list := range []client.ObjectList{&roles, &grants} {
-		if err := s.client.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
-			log.Error(err, "listing roles and grants")
-			return
-		}
+	err := s.client.List(ctx, &roles, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	grants, also := Grants{s.client}.List(ctx, client.DisableReadYourWritesConsistency)
+	if err := errors.Join(err, also); err != nil {
+		log.Error(err, "listing roles and grants")
+		return
 	}
 	managed := managedBy(roles.Items)
 	s.check(ctx, managed, roles.Items)
 	s.reclaim(ctx, managed)
-	s.judge(roles.Items, grants.Items)
+	s.judge(roles.Items, grants)
 }
 
 // managedBy are the IAM groups that roles name.
@@ -167,7 +166,7 @@ func (s *sweeps) judge(roles []v1alpha1.AccessRole, grants []v1alpha1.ProdAccess
 		}
 		seen := s.memberships.Swept(g.Status.AWS.UserID)
 		if access.StateOf(g) == v1alpha1.StateGranted && (access.Unfenced(g, s.memberships.Fenced) || access.Suspicion(g, role, seen, now) != "") {
-			s.wake.wake(g.Name, priorityOrdinary)
+			s.wake.wake(keyOf(g), priorityOf(g))
 		}
 		maxAge := role.MaxCredentialAge()
 		near := seen.Credentials.Warning(maxAge, now)

@@ -27,9 +27,9 @@ const (
 // whose reconcile is woken when it is done. What is in flight is not stored anywhere: after a restart it is begun anew.
 // Safe for concurrent use.
 type tasks struct {
-	wake               func(name string, priority int)
-	clock              clock.Clock
-	granting, removing *lane
+	wake                       func(name string, priority int)
+	clock                      clock.Clock
+	granting, removing, urgent *lane
 
 	running sync.WaitGroup
 
@@ -58,6 +58,7 @@ func newTasks(wake func(name string, priority int)) *tasks {
 		clock:    clock.RealClock{},
 		granting: &lane{make(chan struct{}, grantingLane), priorityOrdinary},
 		removing: &lane{make(chan struct{}, removingLane), priorityRemoval},
+		urgent:   &lane{make(chan struct{}, grantingLane), priorityEmergency},
 		known:    map[types.UID]*task{},
 	}
 }

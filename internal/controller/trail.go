@@ -50,7 +50,11 @@ func changes(before, after *v1alpha1.ProdAccessGrant, now time.Time) []v1alpha1.
 		entries = append(entries, v1alpha1.OutboxEntry{Event: event, At: at, Message: status.Bounded(message)})
 	}
 	was, is := access.StateOf(before), access.StateOf(after)
-	if was == "" && is != "" {
+	switch {
+	case was != "" || is == "":
+	case access.Emergency(after):
+		add(audit.EventOpened, fmt.Sprintf("emergency %s: opened %s until %s", after.Spec.Incident, after.Spec.Role, access.Deadline(after).UTC().Format(time.RFC3339)))
+	default:
 		add(audit.EventRequested, "asked for "+after.Spec.Role)
 	}
 	if approved := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionApproved); approved != nil &&
@@ -84,6 +88,12 @@ var eventReasons = map[string]struct{ name, kind string }{
 	audit.EventRequested: {"Requested", corev1.EventTypeNormal},
 	audit.EventApproved:  {"Approved", corev1.EventTypeNormal},
 	audit.EventDrift:     {"Drift", corev1.EventTypeWarning},
+
+	audit.EventOpened:         {"Opened", corev1.EventTypeWarning},
+	audit.EventReportWritten:  {"ReportWritten", corev1.EventTypeNormal},
+	audit.EventReportDue:      {"ReportDue", corev1.EventTypeWarning},
+	audit.EventReportOverdue:  {"ReportOverdue", corev1.EventTypeWarning},
+	audit.EventReportApproved: {"ReportApproved", corev1.EventTypeNormal},
 }
 
 // entriesOf says in the words of the trail what happened to a grant.
@@ -91,7 +101,7 @@ func entriesOf(g *v1alpha1.ProdAccessGrant, by string, pending []v1alpha1.Outbox
 	var entries []audit.Entry
 	for _, o := range pending {
 		e := audit.Entry{
-			Event: o.Event, Time: o.At.Time, Kind: string(v1alpha1.TargetGrant), Name: g.Name, UID: string(g.UID), Digest: g.Status.SpecDigest,
+			Event: o.Event, Time: o.At.Time, Kind: string(access.KindOf(g)), Name: g.Name, UID: string(g.UID), Digest: g.Status.SpecDigest,
 			Role: g.Spec.Role, Ticket: g.Spec.ChangeTicket, Incident: g.Spec.Incident, Change: o.Message,
 			Subject: subjectOf(g), RequestedBy: string(g.Spec.RequestedBy), AppliedBy: by, Reason: g.Spec.Reason,
 		}

@@ -390,8 +390,9 @@ func expectOnly(t *testing.T, admin client.Client, approvals ...string) {
 		l  v1alpha1.AccessApprovalList
 		gs v1alpha1.ProdAccessGrantList
 		rs v1alpha1.AccessRevocationList
+		es v1alpha1.BreakGlassList
 	)
-	for _, list := range []client.ObjectList{&l, &gs, &rs} {
+	for _, list := range []client.ObjectList{&l, &gs, &rs, &es} {
 		if err := admin.List(t.Context(), list); err != nil {
 			t.Fatal(err)
 		}
@@ -401,7 +402,8 @@ func expectOnly(t *testing.T, admin client.Client, approvals ...string) {
 	}
 	slices.Sort(as)
 	slices.Sort(approvals)
-	if !slices.Equal(as, approvals) || len(gs.Items)+len(rs.Items) > 0 {
-		t.Errorf("stored: approvals %q, %d grants, %d revocations; want approvals %q alone", as, len(gs.Items), len(rs.Items), approvals)
+	if !slices.Equal(as, approvals) || len(gs.Items)+len(rs.Items)+len(es.Items) > 0 {
+		t.Errorf("stored: approvals %q, %d grants, %d revocations, %d emergencies; want approvals %q alone",
+			as, len(gs.Items), len(rs.Items), len(es.Items), approvals)
 	}
 }

@@ -41,6 +41,7 @@ type Engine struct {
 	account  account
 	report   credentialReport
 	absences absences
+	reach    reach
 	// leftOver is since when people have a fence that no grant calls for, by UserId. Sweeps come one after the other.
 	leftOver map[string]time.Time
 }
@@ -68,9 +69,11 @@ func (e *Engine) Identify(ctx context.Context, name string, role *access.Role, o
 	if name == "" {
 		return &access.Person{}
 	}
+	asked := e.clock.Now()
 	p, err := e.identify(ctx, name, role, others)
+	since := e.reach.note(err, asked)
 	if err != nil {
-		return &access.Person{Unavailable: say(err).Error()}
+		return &access.Person{Unavailable: say(err).Error(), UnreachableSince: since}
 	}
 	return p
 }

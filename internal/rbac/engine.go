@@ -299,7 +299,7 @@ func wanted(g *v1alpha1.ProdAccessGrant, b v1alpha1.GrantBinding) client.Object 
 
 func ownerOf(g *v1alpha1.ProdAccessGrant) metav1.OwnerReference {
 	return metav1.OwnerReference{
-		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ProdAccessGrant", Name: g.Name, UID: g.UID, Controller: new(true),
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: string(access.KindOf(g)), Name: g.Name, UID: g.UID, Controller: new(true),
 	}
 }
 

@@ -44,7 +44,7 @@ func Grant(g *v1alpha1.ProdAccessGrant, d *access.Decision, notes Notes, now tim
 	c := conditions{of: &s.Conditions, generation: g.Generation, at: at}
 	c.set(v1alpha1.ConditionActive, when(d.State == v1alpha1.StateGranted), d.State, d.Message)
 	c.set(v1alpha1.ConditionReady, when(d.State == v1alpha1.StateGranted || access.Terminal(d.State)), d.State, d.Message)
-	c.answer(v1alpha1.ConditionApproved, d.Approved)
+	c.approved(g, d.Approved)
 	c.answer(v1alpha1.ConditionEligible, d.Eligible)
 	memberships := side(d.State, slices.Collect(func(yield func(entry) bool) {
 		for _, m := range d.AWS.Groups {
@@ -164,6 +164,13 @@ func (c conditions) answer(kind string, a access.Answer) {
 	}
 }
 
+// approved says whether a grant is approved; an emergency needs no approval.
+func (c conditions) approved(g *v1alpha1.ProdAccessGrant, a access.Answer) {
+	if !access.Emergency(g) {
+		c.answer(v1alpha1.ConditionApproved, a)
+	}
+}
+
 func (c conditions) side(kind string, v sideView, note access.Obstacle) {
 	if note.Reason != "" {
 		c.set(kind, metav1.ConditionFalse, note.Reason, note.Message)
@@ -244,4 +251,9 @@ func Revocation(r *v1alpha1.AccessRevocation, done, lifted access.Answer, now ti
 	c := conditions{of: &r.Status.Conditions, generation: r.Generation, at: metav1.NewTime(now.Truncate(time.Second))}
 	c.answer(v1alpha1.ConditionReady, done)
 	c.answer(v1alpha1.ConditionLifted, lifted)
+}
+
+// Reported brings the condition of this name of an emergency in line with what became of its report.
+func Reported(b *v1alpha1.BreakGlass, a access.Answer, now time.Time) {
+	conditions{of: &b.Status.Conditions, generation: b.Generation, at: metav1.NewTime(now.Truncate(time.Second))}.answer(v1alpha1.ConditionReported, a)
 }

@@ -388,6 +388,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reportDueAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: reportRemindedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: specDigest
       type:
         scalar: string

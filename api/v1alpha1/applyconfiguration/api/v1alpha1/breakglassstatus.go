@@ -28,6 +28,8 @@ type BreakGlassStatusApplyConfiguration struct {
 	ReportDigest *string `json:"reportDigest,omitempty"`
 	// reportDueAt is when the report is overdue; it is there once the access that was given has ended.
 	ReportDueAt *metav1.Time `json:"reportDueAt,omitempty"`
+	// reportRemindedAt is when people were told that the report is due within a day.
+	ReportRemindedAt *metav1.Time `json:"reportRemindedAt,omitempty"`
 	// reportApprovedBy is who approved the report.
 	ReportApprovedBy *apiv1alpha1.Username `json:"reportApprovedBy,omitempty"`
 	// expiresAt is the deadline, stored before anything is granted. An emergency of the same subject, role and incident
@@ -97,6 +99,14 @@ func (b *BreakGlassStatusApplyConfiguration) WithReportDigest(value string) *Bre
 // If called multiple times, the ReportDueAt field is set to the value of the last call.
 func (b *BreakGlassStatusApplyConfiguration) WithReportDueAt(value metav1.Time) *BreakGlassStatusApplyConfiguration {
 	b.ReportDueAt = &value
+	return b
+}
+
+// WithReportRemindedAt sets the ReportRemindedAt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReportRemindedAt field is set to the value of the last call.
+func (b *BreakGlassStatusApplyConfiguration) WithReportRemindedAt(value metav1.Time) *BreakGlassStatusApplyConfiguration {
+	b.ReportRemindedAt = &value
 	return b
 }
 

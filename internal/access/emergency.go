@@ -1,0 +1,278 @@
+// Copyright 2026 The prod-access-operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+)
+
+// UnreachableFor is how long AWS must have been unreachable before an emergency opens Kubernetes without it (invariant I10).
+const UnreachableFor = 30 * time.Second
+
+// unreachableRetry is how soon AWS is asked again meanwhile: a question that is not answered takes longer than that.
+const unreachableRetry = 2 * time.Second
+
+// FromBreakGlass is an emergency in the form that decisions and engines work on, so that there is one way to give access and
+// to take it away: a grant that needs no approval, whose deadline counts from its creation, and whose kind tells what it
+// is. It shares nothing with the object.
+func FromBreakGlass(b *v1alpha1.BreakGlass) *v1alpha1.ProdAccessGrant {
+	b = b.DeepCopy()
+	s := &b.Status
+	return &v1alpha1.ProdAccessGrant{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: string(v1alpha1.TargetBreakGlass)},
+		ObjectMeta: b.ObjectMeta,
+		Spec: v1alpha1.ProdAccessGrantSpec{
+			Subject: b.Spec.Subject, Role: b.Spec.Role, Namespaces: b.Spec.Namespaces, Reason: b.Spec.Reason, Incident: b.Spec.Incident,
+			RequestedBy: b.Spec.OpenedBy, ExpiresAt: metav1.NewTime(b.CreationTimestamp.Add(b.Spec.Duration.Duration).Truncate(time.Second)),
+		},
+		Status: v1alpha1.ProdAccessGrantStatus{
+			Conditions: s.Conditions, ObservedGeneration: s.ObservedGeneration, SpecDigest: emergencyDigest(&b.Spec), ExpiresAt: s.ExpiresAt,
+			ActivatedAt: s.ActivatedAt, EndedAt: s.EndedAt, AccessEndsNoLaterThan: s.AccessEndsNoLaterThan, AWS: s.AWS, Kubernetes: s.Kubernetes, Outbox: s.Outbox,
+		},
+	}
+}
+
+// IntoBreakGlass writes down in an emergency what became of the form that FromBreakGlass gave it.
+func IntoBreakGlass(g *v1alpha1.ProdAccessGrant, b *v1alpha1.BreakGlass) {
+	from := g.DeepCopy()
+	s := &from.Status
+	b.ObjectMeta = from.ObjectMeta
+	to := &b.Status
+	to.Conditions, to.ObservedGeneration, to.SpecDigest, to.ExpiresAt = s.Conditions, s.ObservedGeneration, s.SpecDigest, s.ExpiresAt
+	to.ActivatedAt, to.EndedAt, to.AccessEndsNoLaterThan, to.AWS, to.Kubernetes, to.Outbox = s.ActivatedAt, s.EndedAt, s.AccessEndsNoLaterThan, s.AWS, s.Kubernetes, s.Outbox
+}
+
+// KindOf is the kind of the object that a grant stands for.
+func KindOf(g *v1alpha1.ProdAccessGrant) v1alpha1.TargetKind {
+	if g.Kind == string(v1alpha1.TargetBreakGlass) {
+		return v1alpha1.TargetBreakGlass
+	}
+	return v1alpha1.TargetGrant
+}
+
+// Emergency says whether a grant stands for an emergency.
+func Emergency(g *v1alpha1.ProdAccessGrant) bool { return KindOf(g) == v1alpha1.TargetBreakGlass }
+
+// emergencyDigest identifies what was opened: the spec without the report, which is written later.
+func emergencyDigest(spec *v1alpha1.BreakGlassSpec) string {
+	bare := spec.DeepCopy()
+	bare.Report = nil
+	return digest(specDigestVersion, bare)
+}
+
+// requestDigest identifies what is asked for. Of an emergency, FromBreakGlass has computed it.
+func requestDigest(g *v1alpha1.ProdAccessGrant) string {
+	if Emergency(g) {
+		return g.Status.SpecDigest
+	}
+	return SpecDigest(&g.Spec)
+}
+
+// ShareDeadline brings the deadline of an emergency forward to that of any other for the same subject, role and incident
+// that gave access or is about to: opening it once more does not restart the clock. Others are all emergencies there are.
+func ShareDeadline(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant) {
+	for _, o := range others {
+		if o.UID == g.UID || !sameEmergency(o, g) || !begun(o) && !before(o, g) {
+			continue
+		}
+		if until := Deadline(o); until.Before(g.Spec.ExpiresAt.Time) {
+			g.Spec.ExpiresAt = metav1.NewTime(until)
+		}
+	}
+}
+
+// begun says whether an emergency gave access, or may have.
+func begun(g *v1alpha1.ProdAccessGrant) bool {
+	return g.Status.ActivatedAt != nil || held(&Decision{AWS: g.Status.AWS, Kubernetes: g.Status.Kubernetes})
+}
+
+// before says whether an emergency was opened before another, and nothing is known yet of what becomes of it.
+func before(o, g *v1alpha1.ProdAccessGrant) bool {
+	if StateOf(o) != "" {
+		return false
+	}
+	return cmp.Or(o.CreationTimestamp.Compare(g.CreationTimestamp.Time), strings.Compare(string(o.UID), string(g.UID))) < 0
+}
+
+func sameEmergency(a, b *v1alpha1.ProdAccessGrant) bool {
+	return a.Spec.Role == b.Spec.Role && sameName(strings.TrimSpace(a.Spec.Incident), strings.TrimSpace(b.Spec.Incident)) &&
+		SameSubject(a, b)
+}
+
+// SameSubject says whether two grants are one person's, as far as they tell.
+func SameSubject(a, b *v1alpha1.ProdAccessGrant) bool {
+	for _, n := range SubjectNames(a) {
+		for _, m := range SubjectNames(b) {
+			if samePerson(n, m) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// opening asks, in turn, everything that must be so before an emergency gives access. Nobody has to approve it, and a trail
+// that cannot be written does not hold it up: what is to be written there waits in the status, and is not lost.
+func (c *decider) opening() Decision {
+	r := c.Role
+	if o := c.shut(); o.Reason != "" {
+		d := c.blocked(o)
+		if o.Reason == v1alpha1.ReasonGuardMissing {
+			d.RecheckAfter = RetryAfter
+		}
+		return d
+	}
+	switch p := c.Person; {
+	case c.owing() && c.prior == v1alpha1.StateGranting && (p == nil || p.Unavailable != ""):
+		return c.openUnverified()
+	case c.AWS && p == nil:
+		return c.identify(c.keep(c.prior, ""))
+	case c.AWS && p.Unavailable != "" && !p.UnreachableSince.IsZero():
+		return c.unreachable()
+	case r.NotReady != "":
+		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, r.NotReady)})
+	}
+	o, eligible := c.hurdle(r.Groups())
+	if o.Reason != "" {
+		d := c.blocked(o)
+		d.Eligible, d.RecheckAfter = eligible, RetryAfter
+		return d
+	}
+	d := c.plan()
+	d.Eligible = eligible
+	return d
+}
+
+// shut says what stands in the way of an emergency whoever its person is.
+func (c *decider) shut() Obstacle {
+	r := c.Role
+	if r == nil {
+		return Obstacle{v1alpha1.ReasonRoleNotFound, c.noRole()}
+	}
+	if why := emergencyViolation(c.Grant, r); why != "" {
+		return Obstacle{v1alpha1.ReasonPolicyViolation, why}
+	}
+	if o := c.unproven(); o.Reason != "" {
+		return o
+	}
+	by := string(c.Grant.Spec.RequestedBy)
+	if revoked := c.revokedPerson(by); revoked != nil {
+		return Obstacle{v1alpha1.ReasonRevoked, fmt.Sprintf("%s, who opened it, is revoked (%s): somebody else has to open it", by, revoked.Name)}
+	}
+	if r.Forbidden != "" || r.NotReady != "" && (!c.AWS || !r.NotReadyInAWS) {
+		return Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, cmp.Or(r.Forbidden, r.NotReady))}
+	}
+	return c.unwatched()
+}
+
+// owing says whether an emergency has, or is about to have, only its Kubernetes side, because AWS could not be asked about
+// its person.
+func (c *decider) owing() bool {
+	return Emergency(c.Grant) && c.AWS && c.Grant.Status.AWS.UserID == ""
+}
+
+// unreachable opens Kubernetes alone once AWS has been unreachable for long enough, and for whoever opened it alone: their
+// name is what the API server has proven.
+func (c *decider) unreachable() Decision {
+	since, by := c.Person.UnreachableSince, c.Grant.Spec.RequestedBy
+	opens := since.Add(UnreachableFor)
+	d := c.blocked(Obstacle{v1alpha1.ReasonAWSUnavailable, fmt.Sprintf("the IAM user %s cannot be verified: %s", c.Grant.Spec.Subject.IAMUser, c.Person.Unavailable)})
+	d.Eligible, d.RecheckAfter = Answer{Reason: v1alpha1.ReasonAWSUnavailable, Message: d.Message}, RetryAfter
+	switch {
+	case c.Role.Spec.Kubernetes == nil:
+		d.Message += "; the role has no Kubernetes side that could be opened without AWS"
+	case !openerAlone(c.Grant):
+		d.Message += fmt.Sprintf("; without AWS, Kubernetes is opened for nobody but %s, who opened it: name their own username in spec.subject.kubernetesUser "+
+			"of another BreakGlass", by)
+	case c.now.Before(opens):
+		d.Message += fmt.Sprintf("; if AWS stays unreachable, Kubernetes alone is opened at %s", stamp(opens.Add(time.Second)))
+		d.RecheckAfter = unreachableRetry
+	default:
+		return c.openUnverified()
+	}
+	return d
+}
+
+// openerAlone says whether an emergency is for whoever opened it, and for nobody else, as far as that can be told without AWS.
+func openerAlone(g *v1alpha1.ProdAccessGrant) bool {
+	s, by := g.Spec.Subject, g.Spec.RequestedBy
+	if s.KubernetesUser != "" {
+		return s.KubernetesUser == by
+	}
+	return samePerson(s.IAMUser, string(by))
+}
+
+// openUnverified calls for the Kubernetes side alone, bound to the name that the API server has proven.
+func (c *decider) openUnverified() Decision {
+	d := c.keep(v1alpha1.StateGranting, "")
+	d.Effect, d.Eligible = EffectSync, unverified(c.Person)
+	d.Message = "access to Kubernetes is being written; " + d.Eligible.Message
+	if c.prior == v1alpha1.StateGranting {
+		return c.whenDone(d)
+	}
+	d.Record = true
+	d.AWS.Groups = nil
+	c.planKubernetes(&d, string(c.Grant.Spec.RequestedBy))
+	return d
+}
+
+// unverified is the answer to whether somebody is eligible whom AWS could not be asked about.
+func unverified(p *Person) Answer {
+	m := "MFA unverified: AWS cannot be reached; access to AWS follows once it has shown an MFA device, and if there is none, the emergency ends"
+	if p != nil && p.Unavailable != "" {
+		m = fmt.Sprintf("MFA unverified: AWS cannot be reached (%s); access to AWS follows once it has shown an MFA device, and if there is none, the emergency ends", p.Unavailable)
+	}
+	return Answer{Reason: v1alpha1.ReasonMFAUnverified, Message: m}
+}
+
+// verify decides about an emergency whose person is still to be verified: known to be bad ends it, known to be good adds the
+// AWS side, and everything else leaves it as it is.
+func (c *decider) verify(d Decision) Decision {
+	if c.Person == nil {
+		return c.identify(d)
+	}
+	d.Effect, d.Message, d.RecheckAfter = EffectSync, c.grantedMessage(&d), RetryAfter
+	o, eligible := c.hurdle(c.Role.Groups())
+	switch {
+	case o.Reason == v1alpha1.ReasonAWSUnavailable || c.Person.Unavailable != "":
+		d.Eligible = unverified(c.Person)
+		d.Message += "; MFA unverified"
+		return d
+	case !eligible.Yes:
+		c.unfit = Obstacle{eligible.Reason, eligible.Message}
+		ended := c.end(v1alpha1.StateRevoked, eligible.Reason)
+		ended.Eligible = eligible
+		return ended
+	case c.Role.NotReady != "":
+		o = Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", c.Role.Name, c.Role.NotReady)}
+	}
+	d.Eligible = eligible
+	if o.Reason != "" {
+		d.Message, d.RecheckAfter = d.Message+"; AWS does not follow yet: "+o.Message, RecheckAfter
+		return d
+	}
+	c.planAWS(&d)
+	d.Record, d.RecheckAfter, d.Message = true, 0, c.grantedMessage(&d)
+	return d
+}
+
+// emergencyViolation says how an emergency is not what its role allows, and who can mend that; "" if it is.
+func emergencyViolation(g *v1alpha1.ProdAccessGrant, r *Role) string {
+	allowed := r.Spec.BreakGlass
+	if allowed == nil {
+		return fmt.Sprintf("the role %s is not opened in emergencies (it has no spec.breakGlass): open another role, or ask the platform team", r.Name)
+	}
+	// A deadline that is shared is earlier, never later.
+	if lasts := g.Spec.ExpiresAt.Sub(g.CreationTimestamp.Time); lasts > allowed.MaxDuration.Duration {
+		return fmt.Sprintf("the emergency would last %s, the role %s allows %s: open another one with a shorter duration", lasts, r.Name, allowed.MaxDuration.Duration)
+	}
+	return placeDemand(g, r)
+}
