@@ -216,7 +216,10 @@ func (c *decider) openUnverified() Decision {
 	d.Effect, d.Eligible = EffectSync, unverified(c.Person)
 	d.Message = "access to Kubernetes is being written; " + d.Eligible.Message
 	if c.prior == v1alpha1.StateGranting {
-		return c.whenDone(d)
+		if d = c.whenDone(d); d.State == v1alpha1.StateGranted {
+			d.Message += "; MFA unverified"
+		}
+		return d
 	}
 	d.Record = true
 	d.AWS.Groups = nil

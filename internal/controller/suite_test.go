@@ -30,6 +30,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
+	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/aws/fake"
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
@@ -238,7 +239,12 @@ func namespace(t *testing.T, name string) {
 // eventually reads an object until the condition holds.
 func eventually(t *testing.T, o client.Object, what string, holds func() bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	eventuallyWithin(t, time.Minute, o, what, holds)
+}
+
+func eventuallyWithin(t *testing.T, within time.Duration, o client.Object, what string, holds func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, within, true, func(ctx context.Context) (bool, error) {
 		if err := kube.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 			return false, err
 		}
@@ -279,6 +285,9 @@ func says(t *testing.T, g *v1alpha1.ProdAccessGrant, condition, reason string, w
 
 func conditionsOf(o client.Object) string {
 	g, ok := o.(*v1alpha1.ProdAccessGrant)
+	if glass, also := o.(*v1alpha1.BreakGlass); also {
+		g, ok = access.FromBreakGlass(glass), true
+	}
 	if !ok {
 		return ""
 	}

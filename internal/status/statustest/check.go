@@ -35,15 +35,19 @@ var table = map[string]expectation{
 	v1alpha1.StateRejected:        {ready: true},
 }
 
-// CheckGrant checks the status of a grant that the operator has seen.
+// CheckGrant checks the status of a grant that the operator has seen, or of an emergency in the form of one.
 func CheckGrant(t testing.TB, g *v1alpha1.ProdAccessGrant) {
 	t.Helper()
 	s := &g.Status
 	if s.ObservedGeneration > g.Generation {
 		t.Errorf("%s: observedGeneration %d is ahead of generation %d", g.Name, s.ObservedGeneration, g.Generation)
 	}
+	own := v1alpha1.ConditionApproved
+	if access.Emergency(g) {
+		own = v1alpha1.ConditionReported
+	}
 	for _, kind := range []string{
-		v1alpha1.ConditionReady, v1alpha1.ConditionActive, v1alpha1.ConditionApproved, v1alpha1.ConditionEligible,
+		v1alpha1.ConditionReady, v1alpha1.ConditionActive, own, v1alpha1.ConditionEligible,
 		v1alpha1.ConditionMembershipsSynced, v1alpha1.ConditionBindingsSynced,
 	} {
 		if meta.FindStatusCondition(s.Conditions, kind) == nil {
