@@ -121,11 +121,15 @@ test: build kube-assets ## Run the units, properties and suites against the loca
 	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/progress.sh 'go test' go test -race -count=1 -p $(TEST_PACKAGES) -timeout 20m ./...
 
 .PHONY: test-all
-test-all: test-moto test-policies ## Run what make test leaves out: what needs Python or Node.js.
+test-all: test-moto test-policies test-runbook ## Run what make test leaves out: what needs Python or Node.js.
 
 .PHONY: test-moto
 test-moto: ## Hold the contract suite to moto, an independent stand-in for AWS.
 	hack/moto.sh
+
+.PHONY: test-runbook
+test-runbook: kube-assets ## Carry out docs/runbooks with kubectl and the AWS CLI, against the local control plane and the IAM fake.
+	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" hack/runbook.sh
 
 .PHONY: test-policies
 test-policies: build ## Judge the rendered IAM policies with a simulator of IAM's evaluation.
@@ -176,9 +180,12 @@ undeploy: end-grants ## Remove everything that deploy made.
 
 # Only a running operator can take access away, so the grants go before it does.
 .PHONY: end-grants
-end-grants: $(PROVIDE_KUBECTL) ## Delete every grant, wait until the operator has taken the access away, and forget revocations.
+end-grants: $(PROVIDE_KUBECTL) ## Delete every grant and emergency, wait until the operator has taken the access away, and forget revocations.
 	if $(KUBECTL) get crd prodaccessgrants.access.hera.dev >/dev/null 2>&1; then \
 		$(KUBECTL) delete prodaccessgrants.access.hera.dev --all --timeout=5m; fi
+	# Emergencies go without their reports: that takes the verb administer on accessroles.
+	if $(KUBECTL) get crd breakglasses.access.hera.dev >/dev/null 2>&1; then \
+		$(KUBECTL) delete breakglasses.access.hera.dev --all --timeout=5m; fi
 	# Revocations are held by admission and by a finalizer until they are lifted. There is nothing left to revoke.
 	if $(KUBECTL) get crd accessrevocations.access.hera.dev >/dev/null 2>&1; then \
 		$(KUBECTL) kustomize config/admission | $(KUBECTL) delete --ignore-not-found -f -; \

@@ -6,7 +6,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // BreakGlassSpec opens a role in an emergency. Nothing in it changes but the report.
-// +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject && self.role == oldSelf.role && self.incident == oldSelf.incident && self.reason == oldSelf.reason && self.duration == oldSelf.duration && self.openedBy == oldSelf.openedBy && has(self.namespaces) == has(oldSelf.namespaces)",message="nothing in spec can be changed but report: to end it early, create an AccessRevocation; for something else, create another BreakGlass"
+// +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject && self.role == oldSelf.role && self.incident == oldSelf.incident && self.reason == oldSelf.reason && duration(self.duration) == duration(oldSelf.duration) && self.openedBy == oldSelf.openedBy && has(self.namespaces) == has(oldSelf.namespaces)",message="nothing in spec can be changed but report: to end it early, create an AccessRevocation; for something else, create another BreakGlass"
 // +kubebuilder:validation:XValidation:rule="!has(self.namespaces) || !has(oldSelf.namespaces) || (self.namespaces == oldSelf.namespaces && self.namespaces.map(n, n) == oldSelf.namespaces.map(n, n))",fieldPath=".namespaces",message="nothing in spec can be changed but report, not even the order of namespaces: create another BreakGlass instead"
 type BreakGlassSpec struct {
 	// subject is the person who gets access.
@@ -101,8 +101,10 @@ type EmergencyFacts struct {
 	// openedBy is who created it.
 	// +optional
 	OpenedBy Username `json:"openedBy,omitempty"`
-	// lasted is the time from the activation to the end, in seconds.
+	// lasted is the time from the activation to the end.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
 	Lasted *metav1.Duration `json:"lasted,omitempty"`
 	// mfaUnverified says that Kubernetes was opened before anybody could tell whether the person has an MFA device.
 	// +optional
@@ -200,7 +202,7 @@ type BreakGlassStatus struct {
 // +kubebuilder:printcolumn:name="Incident",type=string,priority=1,JSONPath=`.spec.incident`
 // +kubebuilder:printcolumn:name="Opened By",type=string,priority=1,JSONPath=`.spec.openedBy`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Active")].message`
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Reported' && c.status == 'True') || (has(self.spec.report) && has(oldSelf.spec.report) && self.spec.report == oldSelf.spec.report)",fieldPath=".spec.report",message="the report is approved, and an approved report is never changed"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Reported' && c.status == 'True') || (has(self.spec.report) == has(oldSelf.spec.report) && (!has(self.spec.report) || self.spec.report == oldSelf.spec.report))",fieldPath=".spec.report",message="the report is approved, and an approved report is never changed"
 type BreakGlass struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

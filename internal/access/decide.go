@@ -77,6 +77,8 @@ type Facts struct {
 	Fences bool
 	// Person is what AWS has just said; nil when it was not asked.
 	Person *Person
+	// Unfit is what AWS last said against the person of an emergency; zero if it said nothing.
+	Unfit Obstacle
 	// Obstacle is why access could not be written although all was well, for as long as nobody mends it.
 	Obstacle Obstacle
 	// TakenAway names a binding or membership that somebody else removed, "" if nobody did.
@@ -171,8 +173,8 @@ type decider struct {
 	// active yet.
 	question question
 	tally    tally
-	// unfit says why the person of an emergency turned out not to be eligible.
-	unfit Obstacle
+	// found says why the person of an emergency turned out not to be eligible.
+	found Obstacle
 }
 
 func (c *decider) decide() Decision {
@@ -235,6 +237,20 @@ func (c *decider) grantedMessage(d *Decision) string {
 	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(given(&d.AWS, &d.Kubernetes), "; "))
 }
 
+// Gives says whether a grant gives anything now, as far as it was seen.
+func Gives(g *v1alpha1.ProdAccessGrant) bool {
+	state := StateOf(g)
+	if state != v1alpha1.StateGranting && state != v1alpha1.StateGranted {
+		return false
+	}
+	for intended, observed := range parts(&g.Status.AWS, &g.Status.Kubernetes) {
+		if *intended && *observed {
+			return true
+		}
+	}
+	return false
+}
+
 // Given says in words what a grant gives.
 func Given(g *v1alpha1.ProdAccessGrant) []string { return given(&g.Status.AWS, &g.Status.Kubernetes) }
 
@@ -277,16 +293,17 @@ func (c *decider) hurdle(groups []v1alpha1.IAMGroupName) (Obstacle, Answer) {
 		if why := c.Person.Unguarded; why != "" {
 			return Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", c.Grant.Spec.Role, why)}, eligible
 		}
-		if o := crowded(c.Person, groups); o.Reason != "" && (o.Reason != v1alpha1.ReasonForeignMembership || !c.elsewhere(groups)) {
+		if o := crowded(c.Person, groups); o.Reason != "" && !c.elsewhere(groups) {
 			return o, eligible
 		}
 	}
 	return c.Obstacle, eligible
 }
 
-// elsewhere says whether an emergency gives something beside the memberships that somebody else made.
+// elsewhere says whether an emergency gives something beside the memberships that cannot be made: Kubernetes does not wait
+// for them.
 func (c *decider) elsewhere(groups []v1alpha1.IAMGroupName) bool {
-	return Emergency(c.Grant) && (c.Role.Spec.Kubernetes != nil || len(c.Person.Foreign) < len(groups))
+	return Emergency(c.Grant) && (c.Role.Spec.Kubernetes != nil || len(c.Person.Foreign) > 0 && len(c.Person.Foreign) < len(groups))
 }
 
 // eligible says whether the person is who the grant was made for, and may have access.

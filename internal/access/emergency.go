@@ -6,9 +6,11 @@ package access
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
@@ -24,8 +26,18 @@ const unreachableRetry = 2 * time.Second
 // to take it away: a grant that needs no approval, whose deadline counts from its creation, and whose kind tells what it
 // is. It shares nothing with the object.
 func FromBreakGlass(b *v1alpha1.BreakGlass) *v1alpha1.ProdAccessGrant {
-	b = b.DeepCopy()
+	g := ViewBreakGlass(b.DeepCopy())
+	g.Status.SpecDigest = emergencyDigest(&b.Spec)
+	return g
+}
+
+// ViewBreakGlass is that form to be read alone: it shares everything with the object, and believes its specDigest.
+func ViewBreakGlass(b *v1alpha1.BreakGlass) *v1alpha1.ProdAccessGrant {
 	s := &b.Status
+	spec := s.SpecDigest
+	if spec == "" {
+		spec = emergencyDigest(&b.Spec)
+	}
 	return &v1alpha1.ProdAccessGrant{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: string(v1alpha1.TargetBreakGlass)},
 		ObjectMeta: b.ObjectMeta,
@@ -34,7 +46,7 @@ func FromBreakGlass(b *v1alpha1.BreakGlass) *v1alpha1.ProdAccessGrant {
 			RequestedBy: b.Spec.OpenedBy, ExpiresAt: metav1.NewTime(b.CreationTimestamp.Add(b.Spec.Duration.Duration).Truncate(time.Second)),
 		},
 		Status: v1alpha1.ProdAccessGrantStatus{
-			Conditions: s.Conditions, ObservedGeneration: s.ObservedGeneration, SpecDigest: emergencyDigest(&b.Spec), ExpiresAt: s.ExpiresAt,
+			Conditions: s.Conditions, ObservedGeneration: s.ObservedGeneration, SpecDigest: spec, ExpiresAt: s.ExpiresAt,
 			ActivatedAt: s.ActivatedAt, EndedAt: s.EndedAt, AccessEndsNoLaterThan: s.AccessEndsNoLaterThan, AWS: s.AWS, Kubernetes: s.Kubernetes, Outbox: s.Outbox,
 		},
 	}
@@ -76,16 +88,21 @@ func requestDigest(g *v1alpha1.ProdAccessGrant) string {
 	return SpecDigest(&g.Spec)
 }
 
-// ShareDeadline brings the deadline of an emergency forward to that of any other for the same subject, role and incident
-// that gave access or is about to: opening it once more does not restart the clock. Others are all emergencies there are.
+// ShareDeadline brings the deadline of an emergency forward to that of the first one for the same subject, role and incident
+// that gave access, or is about to: opening it once more does not restart the clock. One that comes later changes nothing
+// for those before it. Others are all emergencies there are.
 func ShareDeadline(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant) {
+	var first *v1alpha1.ProdAccessGrant
 	for _, o := range others {
-		if o.UID == g.UID || !sameEmergency(o, g) || !begun(o) && !before(o, g) {
-			continue
+		if o.UID != g.UID && sameEmergency(o, g) && (begun(o) || StateOf(o) == "") && before(o, g) && (first == nil || before(o, first)) {
+			first = o
 		}
-		if until := Deadline(o); until.Before(g.Spec.ExpiresAt.Time) {
-			g.Spec.ExpiresAt = metav1.NewTime(until)
-		}
+	}
+	if first == nil {
+		return
+	}
+	if until := Deadline(first); until.Before(g.Spec.ExpiresAt.Time) {
+		g.Spec.ExpiresAt = metav1.NewTime(until)
 	}
 }
 
@@ -94,12 +111,34 @@ func begun(g *v1alpha1.ProdAccessGrant) bool {
 	return g.Status.ActivatedAt != nil || held(&Decision{AWS: g.Status.AWS, Kubernetes: g.Status.Kubernetes})
 }
 
-// before says whether an emergency was opened before another, and nothing is known yet of what becomes of it.
+// before says whether an emergency was opened before another. Of two in the same second it is the one that ends earlier.
 func before(o, g *v1alpha1.ProdAccessGrant) bool {
-	if StateOf(o) != "" {
-		return false
+	return cmp.Or(o.CreationTimestamp.Compare(g.CreationTimestamp.Time), o.Spec.ExpiresAt.Compare(g.Spec.ExpiresAt.Time),
+		strings.Compare(string(o.UID), string(g.UID))) < 0
+}
+
+// KnownUnfit is what AWS said last about the subject of an emergency, if that was something bad: it stays known while AWS cannot
+// be asked. Others are all emergencies there are.
+func KnownUnfit(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant) Obstacle {
+	var last *metav1.Condition
+	for _, o := range append([]*v1alpha1.ProdAccessGrant{g}, others...) {
+		c := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionEligible)
+		if c == nil || !slices.Contains(verdicts, c.Reason) || !SameSubject(o, g) {
+			continue
+		}
+		if last == nil || c.LastTransitionTime.After(last.LastTransitionTime.Time) {
+			last = c
+		}
 	}
-	return cmp.Or(o.CreationTimestamp.Compare(g.CreationTimestamp.Time), strings.Compare(string(o.UID), string(g.UID))) < 0
+	if last == nil || last.Status == metav1.ConditionTrue {
+		return Obstacle{}
+	}
+	return Obstacle{last.Reason, last.Message}
+}
+
+// verdicts are the reasons of Eligible by which AWS has spoken.
+var verdicts = []string{
+	v1alpha1.ReasonEligible, v1alpha1.ReasonMFAMissing, v1alpha1.ReasonQuarantined, v1alpha1.ReasonIdentityMismatch, v1alpha1.ReasonUserNotFound,
 }
 
 func sameEmergency(a, b *v1alpha1.ProdAccessGrant) bool {
@@ -131,6 +170,9 @@ func (c *decider) opening() Decision {
 		return d
 	}
 	switch p := c.Person; {
+	case p != nil && p.Unavailable != "" && c.AWS && c.prior == v1alpha1.StateGranting && !c.owing():
+		// Who it is was known when this was begun, and Kubernetes does not wait for AWS.
+		return c.plan()
 	case c.owing() && c.prior == v1alpha1.StateGranting && (p == nil || p.Unavailable != ""):
 		return c.openUnverified()
 	case c.AWS && p == nil:
@@ -182,6 +224,11 @@ func (c *decider) owing() bool {
 // unreachable opens Kubernetes alone once AWS has been unreachable for long enough, and for whoever opened it alone: their
 // name is what the API server has proven.
 func (c *decider) unreachable() Decision {
+	if o := c.Unfit; o.Reason != "" {
+		d := c.blocked(o)
+		d.RecheckAfter = RetryAfter
+		return d
+	}
 	since, by := c.Person.UnreachableSince, c.Grant.Spec.RequestedBy
 	opens := since.Add(UnreachableFor)
 	d := c.blocked(Obstacle{v1alpha1.ReasonAWSUnavailable, fmt.Sprintf("the IAM user %s cannot be verified: %s", c.Grant.Spec.Subject.IAMUser, c.Person.Unavailable)})
@@ -212,6 +259,11 @@ func openerAlone(g *v1alpha1.ProdAccessGrant) bool {
 
 // openUnverified calls for the Kubernetes side alone, bound to the name that the API server has proven.
 func (c *decider) openUnverified() Decision {
+	if o := c.Obstacle; o.Reason != "" {
+		d := c.blocked(o)
+		d.Eligible, d.RecheckAfter = unverified(c.Person), recheckAfter(o)
+		return d
+	}
 	d := c.keep(v1alpha1.StateGranting, "")
 	d.Effect, d.Eligible = EffectSync, unverified(c.Person)
 	d.Message = "access to Kubernetes is being written; " + d.Eligible.Message
@@ -250,12 +302,11 @@ func (c *decider) verify(d Decision) Decision {
 		d.Message += "; MFA unverified"
 		return d
 	case !eligible.Yes:
-		c.unfit = Obstacle{eligible.Reason, eligible.Message}
-		ended := c.end(v1alpha1.StateRevoked, eligible.Reason)
-		ended.Eligible = eligible
-		return ended
+		return c.turnedOut(eligible)
 	case c.Role.NotReady != "":
 		o = Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", c.Role.Name, c.Role.NotReady)}
+	case o.Reason == "":
+		o = c.unwatched()
 	}
 	d.Eligible = eligible
 	if o.Reason != "" {
@@ -264,6 +315,14 @@ func (c *decider) verify(d Decision) Decision {
 	}
 	c.planAWS(&d)
 	d.Record, d.RecheckAfter, d.Message = true, 0, c.grantedMessage(&d)
+	return d
+}
+
+// turnedOut ends an emergency whose person turned out not to be eligible.
+func (c *decider) turnedOut(eligible Answer) Decision {
+	c.found = Obstacle{eligible.Reason, eligible.Message}
+	d := c.end(v1alpha1.StateRevoked, eligible.Reason)
+	d.Eligible = eligible
 	return d
 }
 

@@ -126,8 +126,8 @@ func (c *decider) endMessage(cause string) string {
 			return "somebody took a part of it away, so the whole grant ends: create another grant if access is still needed"
 		}
 	}
-	if c.unfit.Reason != "" {
-		return "MFA was unverified when Kubernetes was opened, and now AWS answers: " + c.unfit.Message
+	if c.found.Reason != "" {
+		return "MFA was unverified when Kubernetes was opened, and now AWS answers: " + c.found.Message
 	}
 	if a := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionActive); a != nil {
 		return a.Message

@@ -79,6 +79,9 @@ func (c *decider) comeBack(d Decision) Decision {
 		d.Eligible, d.RecheckAfter = eligible, recheckAfter(o)
 		return d
 	default:
+		if c.owing() && !eligible.Yes {
+			return c.turnedOut(eligible)
+		}
 		return c.suspend(d, o, eligible)
 	}
 	d.Record = d.Record || c.prior != v1alpha1.StateGranting

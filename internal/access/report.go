@@ -41,6 +41,9 @@ type ReportFacts struct {
 	Unknown string
 }
 
+// Asking says that it is being asked who is who, in words that stay the same for as long as that takes.
+const Asking = "AWS is being asked"
+
 // Report is what became of a report.
 type Report struct {
 	// Reported is the answer behind the condition of this name.
@@ -75,9 +78,9 @@ func DecideReport(f ReportFacts, now time.Time) Report {
 	}
 	g := FromBreakGlass(b)
 	switch {
-	case s.ActivatedAt == nil && Terminal(StateOf(g)):
+	case !gave(b) && Terminal(StateOf(g)):
 		return Report{Reported: Answer{Reason: v1alpha1.ReasonReportNotDue, Message: "it never gave access, so there is nothing to report"}}
-	case s.ActivatedAt == nil || s.EndedAt == nil:
+	case s.EndedAt == nil:
 		return Report{Reported: Answer{Reason: v1alpha1.ReasonReportNotDue, Message: "the report is due after the end; it may be written already"}}
 	}
 	r := Report{DueAt: f.dueAt()}
@@ -103,11 +106,19 @@ func DecideReport(f ReportFacts, now time.Time) Report {
 	return r
 }
 
+// gave says whether an emergency ever gave anything, be it a part of what was asked for.
+func gave(b *v1alpha1.BreakGlass) bool {
+	return b.Status.ActivatedAt != nil || len(b.Status.Facts.Bound) > 0
+}
+
 // dueAt is when the report is overdue: what is stored, or what the role says, counted from the end.
 func (f *ReportFacts) dueAt() time.Time {
 	s := &f.BreakGlass.Status
-	if s.ReportDueAt != nil {
+	switch {
+	case s.ReportDueAt != nil:
 		return s.ReportDueAt.Time
+	case s.EndedAt == nil:
+		return time.Time{}
 	}
 	within := reportWithin
 	if f.Role != nil && f.Role.Spec.BreakGlass != nil && f.Role.Spec.BreakGlass.ReportWithin.Duration > 0 {

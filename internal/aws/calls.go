@@ -30,6 +30,7 @@ type calls struct {
 // call is one call on its way through its attempts.
 type call struct {
 	action   Action
+	lane     lane
 	removal  bool
 	bucket   *bucket
 	attempts int
@@ -59,9 +60,9 @@ func (c *calls) bound(ctx context.Context, in middleware.InitializeInput, next m
 	out middleware.InitializeOutput, metadata middleware.Metadata, err error,
 ) {
 	now := &call{action: actionOf(middleware.GetOperationName(ctx))}
-	turns := laneOf(ctx, now.action)
-	now.removal = turns == removal
-	now.bucket = c.limiter[share{now.action.Class, turns}]
+	now.lane = laneOf(ctx, now.action)
+	now.removal = now.lane == removal
+	now.bucket = c.limiter[share{now.action.Class, now.lane}]
 	ctx = context.WithValue(ctx, callKey{}, now)
 	if c.options.Observe != nil {
 		defer func() {
@@ -112,6 +113,9 @@ func (c *calls) patience(a Action) time.Duration {
 func (c *calls) wait(ctx context.Context, now *call) error {
 	began := c.options.Clock.Now()
 	defer func() { now.waited += c.options.Clock.Since(began) }()
+	if now.lane == emergency && c.limiter[share{now.action.Class, ordinary}].free() {
+		return nil
+	}
 	limit := c.options.Timeout
 	if now.removal {
 		limit = 0

@@ -51,8 +51,8 @@ func ForRemoval(ctx context.Context) context.Context {
 	return context.WithValue(ctx, laneKey{}, removal)
 }
 
-// ForEmergency marks what is done with the context as part of opening an emergency: it has a small share of the limiter of
-// its own, so that it does not stand in line behind ordinary work.
+// ForEmergency marks what is done with the context as part of opening an emergency: it takes its turn with ordinary work where
+// nobody waits, and has a small share of the limiter of its own, so that it never stands in line behind that.
 func ForEmergency(ctx context.Context) context.Context {
 	return context.WithValue(ctx, laneKey{}, emergency)
 }
@@ -82,7 +82,7 @@ func newLimiter(reads float64, c clock.Clock) limiter {
 	l := limiter{}
 	for class, part := range map[Class]float64{Read: 1, Account: 1.0 / 10, Add: 1.0 / 4, Remove: 1.0 / 2} {
 		l[share{class, ordinary}] = newBucket(reads*part, c)
-		l[share{class, emergency}] = newBucket(reads*part/4, c)
+		l[share{class, emergency}] = newBucket(max(1, reads*part/4), c)
 		if class == Read {
 			part *= 2
 		}
@@ -144,6 +144,22 @@ func (b *bucket) wait(ctx context.Context, limit time.Duration) error {
 	}
 	r.CancelAt(b.clock.Now())
 	return err
+}
+
+// free takes a turn if it can be had at once, and nobody waits for it.
+func (b *bucket) free() bool {
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	default:
+		return false
+	}
+	r, delay := b.reserve()
+	if delay > 0 {
+		r.CancelAt(b.clock.Now())
+		return false
+	}
+	return true
 }
 
 func (b *bucket) reserve() (*rate.Reservation, time.Duration) {

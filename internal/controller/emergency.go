@@ -32,7 +32,7 @@ const (
 	maxSummary   = 256
 )
 
-// emergencies are all emergencies, in the form of grants.
+// emergencies are all emergencies, in the form of grants, to be read alone.
 func emergencies(ctx context.Context, c client.Reader) ([]*v1alpha1.ProdAccessGrant, error) {
 	var list v1alpha1.BreakGlassList
 	if err := c.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
@@ -40,7 +40,7 @@ func emergencies(ctx context.Context, c client.Reader) ([]*v1alpha1.ProdAccessGr
 	}
 	all := make([]*v1alpha1.ProdAccessGrant, 0, len(list.Items))
 	for i := range list.Items {
-		all = append(all, access.FromBreakGlass(&list.Items[i]))
+		all = append(all, access.ViewBreakGlass(&list.Items[i]))
 	}
 	return all, nil
 }
@@ -105,7 +105,7 @@ func (p *pass) account(ctx context.Context, told []v1alpha1.OutboxEntry) []v1alp
 	}
 	status.Reported(p.glass, r.Reported, p.now)
 	p.g.Status.Conditions = slices.Clone(s.Conditions)
-	p.reportWake, p.reportUnheard = r.WakeAt, r.Ask
+	p.reportWake = r.WakeAt
 	return reportChanges(p.glassStored, p.glass, at)
 }
 
@@ -152,16 +152,22 @@ func reportChanges(before, after *v1alpha1.BreakGlass, at metav1.Time) []v1alpha
 // report judges the report. Who is who is asked only when somebody's approval depends on it.
 func (p *pass) report(ctx context.Context) access.Report {
 	b := p.glass
-	f := access.ReportFacts{BreakGlass: b, Role: p.facts.Role, Guard: p.guard.State(), Revocations: p.facts.Revocations, Unknown: "it is being asked"}
-	if b.Status.EndedAt != nil && b.Status.ActivatedAt != nil {
+	f := access.ReportFacts{BreakGlass: b, Role: p.facts.Role, Guard: p.guard.State(), Revocations: p.facts.Revocations, Unknown: access.Asking}
+	if b.Status.EndedAt != nil {
 		p.hear(ctx, &f)
 	}
 	r := access.DecideReport(f, p.now)
 	if !r.Ask {
 		return r
 	}
-	f.Unknown = p.learnWho()
-	f.Who = p.who
+	who, fresh := p.who()
+	if f.Who, f.Unknown = who, ""; !fresh {
+		// What is older tells who did not count, and nobody who does.
+		if r = access.DecideReport(f, p.now); !r.Reported.Yes {
+			return r
+		}
+		f.Unknown = access.Asking
+	}
 	return access.DecideReport(f, p.now)
 }
 
@@ -186,29 +192,39 @@ func (p *pass) hear(ctx context.Context, f *access.ReportFacts) {
 	}
 }
 
-// directory is who is who, as AWS says.
+// directory is who is who, as AWS said at a time.
 type directory struct {
 	who access.Directory
-	err error
+	at  time.Time
 }
 
-// learnWho asks AWS who is who; it says why that is not known, "" if it is.
-func (p *pass) learnWho() (unknown string) {
-	if p.memberships == nil || p.whoKnown {
-		return ""
+// directoryLasts is how long that is good enough for somebody's approval of a report to count.
+const directoryLasts = time.Minute
+
+// who tells which names are one person's, and whether AWS said so just now. If it did not, it is asked, beside everything else.
+func (p *pass) who() (who access.Directory, fresh bool) {
+	if p.memberships == nil {
+		return access.Directory{}, true
 	}
-	answer, ok := await(p, taskDirectory, p.tasks.granting, func(ctx context.Context) directory {
+	known := p.directory.Load()
+	if known != nil && p.now.Sub(known.at) < directoryLasts {
+		return known.who, true
+	}
+	p.tasks.begin(p.g.UID, keyOf(p.g), taskDirectory, p.tasks.granting, func(ctx context.Context) any {
+		asked := p.clock.Now()
 		who, err := p.memberships.Directory(ctx)
-		return directory{who, err}
+		if err == nil {
+			p.directory.Store(&directory{who, asked})
+		} else {
+			p.log.Info("who is who cannot be told, so that no report is approved", "trouble", err.Error())
+		}
+		return nil
 	})
-	switch {
-	case !ok:
-		return "AWS is being asked"
-	case answer.err != nil:
-		return answer.err.Error()
+	p.reportUnheard = true
+	if known != nil {
+		who = known.who
 	}
-	p.who, p.whoKnown = answer.who, true
-	return ""
+	return who, false
 }
 
 // collect keeps the facts for whoever writes the report.
@@ -223,7 +239,7 @@ func (p *pass) collect(ctx context.Context, told []v1alpha1.OutboxEntry) {
 		f.MFAUnverified = true
 	}
 	p.collectChanges(f, told)
-	if access.StateOf(p.g) == v1alpha1.StateGranted {
+	if access.Gives(p.g) {
 		for _, what := range access.Given(p.g) {
 			f.Bound = noted(f.Bound, what[:min(len(what), maxBoundText)])
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -104,6 +105,8 @@ type GrantReconciler struct {
 	released sync.Map
 	// orphans holds grants that went while they had access, by name, until what they left behind is revoked.
 	orphans sync.Map
+	// directory is what AWS last said about who is who, for reports; nil if it was not asked.
+	directory atomic.Pointer[directory]
 	// counting is held by whoever counts emergencies.
 	counting sync.Mutex
 }
@@ -360,7 +363,7 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err := r.expelOrphans(ctx, req.Name); err != nil {
 		return ctrl.Result{}, err
 	}
-	g, glass, err := r.read(ctx, req.Name)
+	g, glass, unfit, err := r.read(ctx, req.Name)
 	if g == nil {
 		if strings.HasPrefix(req.Name, emergencyKey) {
 			r.countEmergencies(ctx)
@@ -374,33 +377,33 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	p := &pass{
 		GrantReconciler: r, g: g, stored: g.DeepCopy(), glass: glass, glassStored: glass.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),
 	}
-	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences}
+	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences, Unfit: unfit}
 	return p.run(ctx)
 }
 
-// read reads what is to be looked at; nil if it is gone. Of an emergency, it is the object too.
-func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdAccessGrant, *v1alpha1.BreakGlass, error) {
+// read reads what is to be looked at; nil if it is gone. Of an emergency, it is the object too, and what is known against its person.
+func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdAccessGrant, *v1alpha1.BreakGlass, access.Obstacle, error) {
 	name, ok := strings.CutPrefix(key, emergencyKey)
 	if !ok {
 		g := &v1alpha1.ProdAccessGrant{}
 		if err := r.client.Get(ctx, types.NamespacedName{Name: name}, g); err != nil {
-			return nil, nil, client.IgnoreNotFound(err)
+			return nil, nil, access.Obstacle{}, client.IgnoreNotFound(err)
 		}
-		return g, nil, nil
+		return g, nil, access.Obstacle{}, nil
 	}
 	glass := &v1alpha1.BreakGlass{}
 	if err := r.client.Get(ctx, types.NamespacedName{Name: name}, glass); err != nil {
-		return nil, nil, client.IgnoreNotFound(err)
+		return nil, nil, access.Obstacle{}, client.IgnoreNotFound(err)
 	}
 	g := access.FromBreakGlass(glass)
 	others, err := emergencies(ctx, r.client)
+	if err != nil && !access.MayExist(g) && !access.Terminal(access.StateOf(g)) {
+		return nil, nil, access.Obstacle{}, err
+	}
 	if err != nil {
 		// When it ends for itself is known, and an end waits for nothing.
 		logr.FromContextOrDiscard(ctx).Error(err, "looking for the same emergency")
-		if access.StateOf(g) == "" || access.StateOf(g) == v1alpha1.StateBlocked {
-			return nil, nil, err
-		}
 	}
 	access.ShareDeadline(g, others)
-	return g, glass, nil
+	return g, glass, access.KnownUnfit(g, others), nil
 }

@@ -51,10 +51,7 @@ type pass struct {
 	g, stored *v1alpha1.ProdAccessGrant
 	// glass is the emergency that g stands for, and glassStored what the API server has; nil for a grant.
 	glass, glassStored *v1alpha1.BreakGlass
-	// who tells which names are one person's, if that is known; for reports.
-	who      access.Directory
-	whoKnown bool
-	// reportWake is when the report is to be looked at again, reportUnheard that its approval waits for who is who, and
+	// reportWake is when the report is to be looked at again, reportUnheard that it waits for who is who, and
 	// reportUnread that approvals could not be read.
 	reportWake                  time.Time
 	reportUnheard, reportUnread bool
@@ -116,7 +113,7 @@ func (p *pass) run(ctx context.Context) (ctrl.Result, error) {
 // lookOnceMore collects what a decision needs to be sure of, and says whether that has to be decided upon.
 func (p *pass) lookOnceMore(ctx context.Context, d *access.Decision) (more bool, err error) {
 	switch {
-	case d.State == v1alpha1.StateGranting && d.Record && !p.unrevoked:
+	case d.Record && !p.unrevoked && (d.State == v1alpha1.StateGranting || d.State == v1alpha1.StateGranted && d.AWS.UserID != p.stored.Status.AWS.UserID):
 		// The last look before access is written is at what is stored, not at what a watch has shown.
 		return true, p.readLive(ctx)
 	case d.Effect == access.EffectRelease && !p.heard:
@@ -182,6 +179,9 @@ type identified struct {
 // identityLasts is how long an activation may go on with what AWS said when it began.
 const identityLasts = 30 * time.Second
 
+// unlookedRetry is how soon an emergency is looked at again whose role is being looked at.
+const unlookedRetry = 2 * time.Second
+
 // slowAfter is how long a removal may take before people are told that it is under way.
 const slowAfter = 2 * time.Second
 
@@ -212,7 +212,9 @@ func (p *pass) gather(ctx context.Context) error {
 	}
 	var err error
 	// What a live grant loses by a role is known at once; what a waiting one may gain waits for the look at the role.
-	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil && (!errors.Is(err, errNotLookedAt) || p.g.Status.ActivatedAt == nil) {
+	if p.facts.Role, err = p.roles.Read(ctx, p.g.Spec.Role); errors.Is(err, errNotLookedAt) && p.glass != nil {
+		p.again = unlookedRetry // and whoever waits is told what for
+	} else if err != nil && (!errors.Is(err, errNotLookedAt) || p.g.Status.ActivatedAt == nil) {
 		return err
 	}
 	p.facts.Guard, p.facts.AuditBroken = p.guard.State(), p.trail.Broken()
@@ -417,7 +419,8 @@ func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bo
 		p.fenced(given.fence)
 		joined = p.merge(given.groups)
 	}
-	if joined || d.State == v1alpha1.StateGranted {
+	// In an emergency Kubernetes does not wait for AWS: the person is known.
+	if joined || d.State == v1alpha1.StateGranted || p.glass != nil && p.facts.Obstacle.Reason == "" {
 		p.bind(ctx)
 	}
 	switch {
@@ -623,7 +626,12 @@ func (p *pass) merge(outcomes []settled) bool {
 			}
 			joined = joined && (m.Observed || !m.Intended)
 		}
-		if o.Obstacle.Reason != "" {
+		switch {
+		case o.Obstacle.Reason == "":
+		case p.glass != nil && o.Obstacle.Reason != v1alpha1.ReasonRemovedByOthers:
+			// Tried again, and what there is stays meanwhile.
+			p.failed, joined, p.notes.Memberships = true, false, o.Obstacle
+		default:
 			p.facts.Obstacle, p.notes.Memberships = o.Obstacle, o.Obstacle
 		}
 		if o.Err != nil {
@@ -754,24 +762,32 @@ func (p *pass) write(ctx context.Context) error {
 	p.stored = p.g.DeepCopy()
 	p.alarms.set(p.g)
 	if before != after {
-		c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionActive)
-		p.log.Info("state changed", "from", before, "to", after, "message", c.Message)
-		kind := corev1.EventTypeNormal
-		if after == v1alpha1.StateBlocked || after == v1alpha1.StateSuspended || after == v1alpha1.StateRejected || p.glass != nil {
-			kind = corev1.EventTypeWarning
-		}
-		measure(p.g, after, p.clock.Now())
-		if after == v1alpha1.StateGranted || before == v1alpha1.StateGranted {
-			p.wakePeers(ctx)
-		}
-		p.recorder.Eventf(p.g, nil, kind, after, "Decide", "%s", c.Message)
+		p.announce(ctx, before, after)
 	}
 	for _, e := range told {
+		if before == after && e.Event == audit.EventGranted {
+			p.recorder.Eventf(p.g, nil, corev1.EventTypeWarning, v1alpha1.StateGranted, "Decide", "%s", e.Message)
+		}
 		if reason, also := eventReasons[e.Event]; also {
 			p.recorder.Eventf(p.g, nil, reason.kind, reason.name, "Decide", "%s", e.Message)
 		}
 	}
 	return nil
+}
+
+// announce tells of a change of state.
+func (p *pass) announce(ctx context.Context, before, after string) {
+	c := meta.FindStatusCondition(p.g.Status.Conditions, v1alpha1.ConditionActive)
+	p.log.Info("state changed", "from", before, "to", after, "message", c.Message)
+	kind := corev1.EventTypeNormal
+	if after == v1alpha1.StateBlocked || after == v1alpha1.StateSuspended || after == v1alpha1.StateRejected || p.glass != nil {
+		kind = corev1.EventTypeWarning
+	}
+	measure(p.g, after, p.clock.Now())
+	if after == v1alpha1.StateGranted || before == v1alpha1.StateGranted {
+		p.wakePeers(ctx)
+	}
+	p.recorder.Eventf(p.g, nil, kind, after, "Decide", "%s", c.Message)
 }
 
 // wakePeers looks again at the other live grants of the person, with whose fence this one's moves.

@@ -82,7 +82,7 @@ func (g Grants) List(ctx context.Context, of ...client.ListOption) ([]v1alpha1.P
 	}
 	all := slices.Clip(grants.Items)
 	for i := range emergencies.Items {
-		all = append(all, *access.FromBreakGlass(&emergencies.Items[i]))
+		all = append(all, *access.ViewBreakGlass(&emergencies.Items[i]))
 	}
 	return all, nil
 }

@@ -6,6 +6,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,12 +52,8 @@ func changes(before, after *v1alpha1.ProdAccessGrant, now time.Time) []v1alpha1.
 		entries = append(entries, v1alpha1.OutboxEntry{Event: event, At: at, Message: status.Bounded(message)})
 	}
 	was, is := access.StateOf(before), access.StateOf(after)
-	switch {
-	case was != "" || is == "":
-	case access.Emergency(after):
-		add(audit.EventOpened, fmt.Sprintf("emergency %s: opened %s until %s", after.Spec.Incident, after.Spec.Role, access.Deadline(after).UTC().Format(time.RFC3339)))
-	default:
-		add(audit.EventRequested, "asked for "+after.Spec.Role)
+	if was == "" && is != "" {
+		add(asked(after))
 	}
 	if approved := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionApproved); approved != nil &&
 		approved.Status == metav1.ConditionTrue && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionApproved) {
@@ -67,10 +65,34 @@ func changes(before, after *v1alpha1.ProdAccessGrant, now time.Time) []v1alpha1.
 			add(audit.EventDrift, c.Message)
 		}
 	}
-	if event := eventOf[is]; event != "" && was != is {
+	if event := eventOf[is]; event != "" && (was != is || followed(before, after)) {
 		add(event, meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionActive).Message)
 	}
-	return entries
+	return append(entries, inPart(before, after, at)...)
+}
+
+// inPart tells of an emergency of which one side exists already, and not the other.
+func inPart(before, after *v1alpha1.ProdAccessGrant, at metav1.Time) []v1alpha1.OutboxEntry {
+	if !access.Emergency(after) || access.StateOf(after) != v1alpha1.StateGranting || access.Gives(before) || !access.Gives(after) {
+		return nil
+	}
+	return []v1alpha1.OutboxEntry{{Event: audit.EventGranted, At: at, Message: status.Bounded("in part, the rest follows: " + strings.Join(access.Given(after), "; "))}}
+}
+
+// followed says whether the AWS side of an emergency now exists which had only its Kubernetes side.
+func followed(before, after *v1alpha1.ProdAccessGrant) bool {
+	missing := func(g *v1alpha1.ProdAccessGrant) bool {
+		return slices.ContainsFunc(g.Status.AWS.Groups, func(m v1alpha1.GroupMembership) bool { return m.Intended && !m.Observed })
+	}
+	return access.Emergency(after) && access.StateOf(after) == v1alpha1.StateGranted && missing(before) && !missing(after)
+}
+
+// asked says that somebody asks.
+func asked(g *v1alpha1.ProdAccessGrant) (event, message string) {
+	if access.Emergency(g) {
+		return audit.EventOpened, fmt.Sprintf("emergency %s: opened %s until %s", g.Spec.Incident, g.Spec.Role, access.Deadline(g).UTC().Format(time.RFC3339))
+	}
+	return audit.EventRequested, "asked for " + g.Spec.Role
 }
 
 func drifted(reason string) bool {

@@ -33,7 +33,9 @@ const forged = "guard-probe@prod-access.invalid"
 
 const probeName = "prod-access-guard-probe"
 
-// DefaultProbes try what decisions rely on: that nobody approves, asks or revokes in another's name.
+// +kubebuilder:rbac:groups=access.hera.dev,resources=breakglasses,verbs=create
+
+// DefaultProbes try what decisions rely on: that nobody approves, asks, revokes or opens an emergency in another's name.
 func DefaultProbes() []Probe {
 	meta := metav1.ObjectMeta{Name: probeName}
 	const reason = "a dry run that admission must refuse"
@@ -52,6 +54,11 @@ func DefaultProbes() []Probe {
 		}}},
 		{Policy: "prod-access-revocations", Forged: forged, Object: &v1alpha1.AccessRevocation{ObjectMeta: meta, Spec: v1alpha1.AccessRevocationSpec{
 			Person: forged, Reason: reason, RevokedBy: forged, Credentials: v1alpha1.CredentialsKeep,
+		}}},
+		// There is no such role here either, and without any prod-access-openings refuses it as well.
+		{Policy: "prod-access-emergencies", Forged: forged, Object: &v1alpha1.BreakGlass{ObjectMeta: meta, Spec: v1alpha1.BreakGlassSpec{
+			Subject: v1alpha1.Subject{IAMUser: probeName}, Role: probeName, Incident: probeName, Reason: reason,
+			Duration: metav1.Duration{Duration: time.Minute}, OpenedBy: forged,
 		}}},
 	}
 }

@@ -71,7 +71,7 @@ func (e *Engine) Identify(ctx context.Context, name string, role *access.Role, o
 	}
 	asked := e.clock.Now()
 	p, err := e.identify(ctx, name, role, others)
-	since := e.reach.note(err, asked)
+	since := e.reach.note(err, asked, e.clock.Now())
 	if err != nil {
 		return &access.Person{Unavailable: say(err).Error(), UnreachableSince: since}
 	}
@@ -83,6 +83,7 @@ func (e *Engine) identify(ctx context.Context, name string, role *access.Role, g
 	if err != nil || !p.Found {
 		return p, err
 	}
+	e.reach.answered(e.clock.Now())
 	known, err := e.whoIs(ctx, p)
 	if err != nil {
 		return nil, err

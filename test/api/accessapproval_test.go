@@ -36,7 +36,7 @@ func TestAccessApproval(t *testing.T) {
 	})
 	t.Run("digest", func(t *testing.T) {
 		check(t, accessApproval, base, digests("spec.digest",
-			"digest must be copied from the target's status.approvalDigest: sha256: followed by 64 digits and letters a to f"))
+			"digest must be copied from the target's status.approvalDigest, or status.reportDigest of a BreakGlass: sha256: followed by 64 digits and letters a to f"))
 	})
 	t.Run("decision", func(t *testing.T) {
 		const at = "spec.decision"

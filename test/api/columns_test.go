@@ -63,7 +63,30 @@ func outbox() []v1alpha1.OutboxEntry {
 	return slices.Repeat([]v1alpha1.OutboxEntry{{Event: letters(64), At: metav1.NewTime(time.Unix(1<<31, 0)), Message: strings.Repeat("é", 1024)}}, 16)
 }
 
-// fullRevocationStatus is the largest status that a revocation can have.
+// fullEmergencyStatus is the largest status that an emergency can have.
+func fullEmergencyStatus() *v1alpha1.BreakGlassStatus {
+	g := fullGrantStatus()
+	at := *g.ExpiresAt
+	s := &v1alpha1.BreakGlassStatus{
+		ObservedGeneration: 1, SpecDigest: g.SpecDigest, ReportDigest: "sha256:" + strings.Repeat("0d", 32),
+		ReportDueAt: &at, ReportRemindedAt: &at, ReportApprovedBy: v1alpha1.Username(strings.Repeat("é", 256)),
+		ExpiresAt: &at, ActivatedAt: &at, EndedAt: &at, AccessEndsNoLaterThan: v1alpha1.AccessEnds{AWS: &at},
+		AWS: g.AWS, Kubernetes: g.Kubernetes, Outbox: g.Outbox,
+		Facts: v1alpha1.EmergencyFacts{
+			OpenedAt: &at, OpenedBy: v1alpha1.Username(strings.Repeat("é", 256)), Lasted: &metav1.Duration{Duration: 168 * time.Hour}, MFAUnverified: true,
+			Bound: slices.Repeat([]string{strings.Repeat("é", 512)}, 16), Changes: slices.Repeat([]string{strings.Repeat("é", 1200)}, 16),
+			OtherAccess: slices.Repeat([]v1alpha1.HeldAccess{{Kind: v1alpha1.TargetGrant, Name: letters(253), Role: letters(63), Until: at}}, 32),
+		},
+	}
+	for _, c := range g.Conditions {
+		if c.Type == v1alpha1.ConditionApproved {
+			c.Type, c.Status, c.Reason, c.Message = v1alpha1.ConditionReported, "False", v1alpha1.ReasonReportPending, "the report is due"
+		}
+		s.Conditions = append(s.Conditions, c)
+	}
+	return s
+}
+
 // fullNames are as many names of a person as a status can hold.
 func fullNames() []string {
 	var names []string
@@ -73,6 +96,7 @@ func fullNames() []string {
 	return names
 }
 
+// fullRevocationStatus is the largest status that a revocation can have.
 func fullRevocationStatus() *v1alpha1.AccessRevocationStatus {
 	at := metav1.NewTime(time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC))
 	return &v1alpha1.AccessRevocationStatus{
@@ -139,6 +163,13 @@ func TestColumns(t *testing.T) {
 	}
 	accessRevocation.store(t, parse(t, requestManifest))
 	accessRevocation.store(t, parse(t, strangerManifest))
+	emergency := breakGlass.store(t, parse(t, emergencyManifest))
+	if _, err := breakGlass.client().UpdateStatus(t.Context(), with(t, emergency, "status", fullEmergencyStatus()), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	unseen := with(t, parse(t, emergencyManifest), "spec.subject.iamUser", absent{})
+	unseen.SetName("unseen")
+	breakGlass.store(t, unseen)
 
 	const age = "some age"
 	for _, c := range []struct {
@@ -171,6 +202,15 @@ func TestColumns(t *testing.T) {
 			{"RevokedBy", "eve@hera.example", false}, {"Age", age, false}, {"Reason", "Her laptop was stolen on the train.", true},
 			{"Message", "no access is left, and none begins", true},
 		}},
+		{breakGlass, emergency.GetName(), []column{
+			{"Name", "alice-inc-7", false}, {"User", "alice", false}, {"Role", "infra-member", false}, {"State", "Granted", false},
+			{"Expires", "2026-11-23T09:00:00Z", false}, {"Report", "Pending", false}, {"Age", age, false}, {"Incident", "INC-7", true},
+			{"Opened By", "alice@hera.example", true}, {"Message", "access until 2099-11-23T13:00:00Z", true},
+		}},
+		{breakGlass, "unseen", []column{
+			{"Name", "unseen", false}, {"User", "alice@hera.example", false}, {"Role", "infra-member", false}, {"State", nil, false}, {"Expires", nil, false},
+			{"Report", nil, false}, {"Age", age, false}, {"Incident", "INC-7", true}, {"Opened By", "alice@hera.example", true}, {"Message", nil, true},
+		}},
 		{accessRevocation, "payments-db-disk-off", []column{
 			{"Name", "payments-db-disk-off", false}, {"Person", nil, false}, {"Grant", "payments-db-disk", false}, {"Stranger", nil, false}, {"State", nil, false},
 			{"RevokedBy", "eve@hera.example", false}, {"Age", age, false}, {"Reason", "The change was called off.", true}, {"Message", nil, true},
@@ -199,11 +239,15 @@ func TestColumns(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"accessrole.access.hera.dev/infra-member", "prodaccessgrant.access.hera.dev/payments-db-disk", "accessapproval.access.hera.dev/payments-db-disk-bob",
+			"breakglass.access.hera.dev/alice-inc-7", "REPORT", "INCIDENT", "OPENED BY",
 			"accessrevocation.access.hera.dev/alice-laptop", "InForce", "STRANGER", "REVOKEDBY",
 			"EXPIRES", "2099-11-23T13:00:00Z", "Granted", "TICKET", "APPROVERS", "MESSAGE"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("lacks %q:\n%s", want, out)
 			}
+		}
+		if out, err = cp.Kubectl(t.Context(), "", "get", "bg"); err != nil || !strings.Contains(out, "Pending") || strings.Contains(out, "INCIDENT") {
+			t.Errorf("emergencies (%v):\n%s", err, out)
 		}
 		out, err = cp.Kubectl(t.Context(), "", "get", "pag")
 		if err != nil {
@@ -230,6 +274,8 @@ func TestNames(t *testing.T) {
 		"accessrevocations/status": {Kind: "AccessRevocation"},
 		"prodaccessgrants":         {Kind: "ProdAccessGrant", SingularName: "prodaccessgrant", ShortNames: []string{"pag"}},
 		"accessapprovals":          {Kind: "AccessApproval", SingularName: "accessapproval", ShortNames: []string{"aa"}},
+		"breakglasses":             {Kind: "BreakGlass", SingularName: "breakglass", ShortNames: []string{"bg"}},
+		"breakglasses/status":      {Kind: "BreakGlass"},
 		"accessroles/status":       {Kind: "AccessRole"},
 		"prodaccessgrants/status":  {Kind: "ProdAccessGrant"},
 	}

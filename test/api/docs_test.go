@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,12 +21,15 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
+	"github.com/hera-platform/prod-access-operator/internal/audit"
 	"github.com/hera-platform/prod-access-operator/internal/status"
 )
 
@@ -166,6 +170,8 @@ func constants(t *testing.T) map[string]constant {
 		switch {
 		case strings.Contains(comment, "AccessRole.") || strings.Contains(comment, "on a role "):
 			return accessRole.name
+		case strings.Contains(comment, "an emergency"):
+			return breakGlass.name
 		case strings.HasPrefix(comment, "States of a revocation") || strings.Contains(comment, "on a revocation "):
 			return accessRevocation.name
 		}
@@ -210,33 +216,105 @@ func TestDocsTellOfEveryStateAndReason(t *testing.T) {
 			}
 		}
 	}
-	if found["State"] < 10 || found["Reason"] < 40 || found["Condition"] < 10 || found[accessRole.name] < 8 || found[accessRevocation.name] < 7 {
+	if found["State"] < 10 || found["Reason"] < 40 || found["Condition"] < 10 || found[accessRole.name] < 8 || found[accessRevocation.name] < 7 || found[breakGlass.name] < 5 {
 		t.Errorf("found no more than %v: are the constants elsewhere?", found)
 	}
 }
 
-// The columns Ready and Active of the table of states are what the code says.
+// The columns Ready and Active of the tables of states are what the code says.
 func TestDocsTellTheTruthAboutStates(t *testing.T) {
-	told := rows(page(t, "ProdAccessGrant"))
+	// Nobody is asked before an emergency, and it begins at once.
+	never := []string{v1alpha1.StatePendingApproval, v1alpha1.StateScheduled, v1alpha1.StateRejected}
+	for _, k := range []kind{prodAccessGrant, breakGlass} {
+		told := rows(page(t, k.name))
+		for name, c := range constants(t) {
+			if !strings.HasPrefix(name, "State") {
+				continue
+			}
+			// A reason may have the name of a state: the table of states is the one with five more columns.
+			i := slices.IndexFunc(told[c.value], func(cells []string) bool { return len(cells) == 5 })
+			if k.name == breakGlass.name && slices.Contains(never, c.value) {
+				if i >= 0 {
+					t.Errorf("%s: %s is in the table of states", k.name, c.value)
+				}
+				continue
+			}
+			if i < 0 {
+				t.Errorf("%s: %s is not in the table of states", k.name, c.value)
+				continue
+			}
+			g := &v1alpha1.ProdAccessGrant{}
+			status.Grant(g, &access.Decision{State: c.value, Message: "x"}, status.Notes{}, time.Unix(0, 0))
+			var want []string
+			for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionActive} {
+				want = append(want, string(meta.FindStatusCondition(g.Status.Conditions, kind).Status))
+			}
+			if got := told[c.value][i][1:3]; !slices.Equal(got, want) {
+				t.Errorf("%s: %s: the docs say Ready and Active are %v, the code says %v", k.name, c.value, got, want)
+			}
+		}
+	}
+}
+
+// An emergency has the conditions of a grant, so its page tells of their reasons too, or sends people to where they stand.
+func TestDocsTellOfEveryConditionOfAnEmergency(t *testing.T) {
+	text := page(t, breakGlass.name)
 	for name, c := range constants(t) {
-		if !strings.HasPrefix(name, "State") {
+		if !strings.HasPrefix(name, "Condition") || c.kind != prodAccessGrant.name || c.value == v1alpha1.ConditionApproved {
 			continue
 		}
-		g := &v1alpha1.ProdAccessGrant{}
-		status.Grant(g, &access.Decision{State: c.value, Message: "x"}, status.Notes{}, time.Unix(0, 0))
-		var want []string
-		for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionActive} {
-			want = append(want, string(meta.FindStatusCondition(g.Status.Conditions, kind).Status))
+		if !strings.Contains(text, "`"+c.value+"`") && !strings.Contains(text, "### "+c.value+"\n") {
+			t.Errorf("the page does not tell of the condition %s", c.value)
 		}
-		// A reason may have the name of a state: the table of states is the one with five more columns.
-		i := slices.IndexFunc(told[c.value], func(cells []string) bool { return len(cells) == 5 })
-		if i < 0 {
-			t.Errorf("%s is not in the table of states", c.value)
-			continue
+	}
+	told := rows(text)
+	for _, reason := range []string{
+		v1alpha1.ReasonEligible, v1alpha1.ReasonNotChecked, v1alpha1.ReasonUserNotFound, v1alpha1.ReasonIdentityMismatch, v1alpha1.ReasonMFAMissing,
+		v1alpha1.ReasonMFAUnverified, v1alpha1.ReasonQuarantined, v1alpha1.ReasonAWSUnavailable, v1alpha1.ReasonAWSDisabled,
+		v1alpha1.ReasonReportNotDue, v1alpha1.ReasonReportPending, v1alpha1.ReasonReportOverdue, v1alpha1.ReasonApproved,
+		v1alpha1.ReasonPolicyViolation, v1alpha1.ReasonUnproven, v1alpha1.ReasonRoleNotFound, v1alpha1.ReasonRoleNotReady, v1alpha1.ReasonGuardMissing,
+	} {
+		if len(told[reason]) == 0 {
+			t.Errorf("no table has a row of %s", reason)
 		}
-		if got := told[c.value][i][1:3]; !slices.Equal(got, want) {
-			t.Errorf("%s: the docs say Ready and Active are %v, the code says %v", c.value, got, want)
+	}
+}
+
+// Every event of the audit trail has a row on its page, and those about emergencies stand on theirs too.
+func TestDocsTellOfEveryEvent(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../internal/audit/entry.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for line := range strings.Lines(page(t, "audit")) {
+		if first, _, found := strings.Cut(strings.TrimPrefix(line, "| "), " | "); found {
+			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(first, -1) {
+				told[m[1]] = true
+			}
 		}
+	}
+	events := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Event") || len(spec.Values) != 1 {
+			return true
+		}
+		event, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events++
+		if !told[event] {
+			t.Errorf("the event %s has no row", event)
+		}
+		if (event == audit.EventOpened || strings.HasPrefix(event, "report-")) && !strings.Contains(page(t, breakGlass.name), "`"+event+"`") {
+			t.Errorf("the page of %s does not tell of the event %s", breakGlass.name, event)
+		}
+		return true
+	})
+	if events < 15 {
+		t.Errorf("found no more than %d events: are the constants elsewhere?", events)
 	}
 }
 
@@ -305,14 +383,29 @@ func TestDocsCommandsWork(t *testing.T) {
 			if _, err := accessRevocation.client().UpdateStatus(t.Context(), with(t, revocation, "status", fullRevocationStatus()), metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { deleteAll(t, accessApproval, accessRevocation) })
+			emergency := breakGlass.store(t, parse(t, first(breakGlass)))
+			e := fullEmergencyStatus()
+			if _, err := breakGlass.client().UpdateStatus(t.Context(), with(t, emergency, "status", e), metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { deleteAll(t, accessApproval, accessRevocation, breakGlass) })
 
 			dir := t.TempDir()
+			reported := false
 			for _, script := range blocks(page(t, k.name), "sh") {
 				shell(t, dir, script)
+				if strings.Contains(script, "kubectl patch bg ") {
+					o := breakGlass.get(t, emergency.GetName())
+					reported = value(t, o, "spec.report.summary") != value(t, emergency, "spec.report.summary")
+				}
 			}
 
 			switch k.name {
+			case breakGlass.name:
+				if !reported {
+					t.Error("no command of the page writes the report")
+				}
+				checkEmergency(t, emergency, e)
 			case accessApproval.name:
 				list, err := accessApproval.client().List(t.Context(), metav1.ListOptions{})
 				if err != nil || len(list.Items) != 1 {
@@ -334,6 +427,40 @@ func TestDocsCommandsWork(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkEmergency checks what the commands of the page have made: another emergency, an approval of the report, and a
+// revocation of the emergency, which is deleted at last.
+func checkEmergency(t *testing.T, was *unstructured.Unstructured, s *v1alpha1.BreakGlassStatus) {
+	t.Helper()
+	for k, want := range map[*kind]map[string]any{
+		&accessApproval: {
+			"spec.target.kind": "BreakGlass", "spec.target.name": was.GetName(), "spec.target.uid": string(was.GetUID()),
+			"spec.digest": s.ReportDigest, "spec.role": value(t, was, "spec.role"), "spec.decision": "Approve",
+		},
+		&accessRevocation: {"spec.grant.kind": "BreakGlass", "spec.grant.name": was.GetName(), "spec.grant.specDigest": s.SpecDigest},
+		&breakGlass:       {"spec.subject": value(t, was, "spec.subject"), "spec.role": value(t, was, "spec.role"), "spec.report": absent{}},
+	} {
+		list, err := k.client().List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := slices.DeleteFunc(list.Items, func(o unstructured.Unstructured) bool {
+			return o.GetName() == "alice-laptop" || o.GetName() == was.GetName()
+		})
+		if len(made) != 1 {
+			t.Errorf("the commands made %d objects of the kind %s, want 1", len(made), k.name)
+			continue
+		}
+		for path, want := range want {
+			if got := value(t, &made[0], path); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s of the %s is %v, want %v", path, k.name, got, want)
+			}
+		}
+	}
+	if _, err := breakGlass.client().Get(t.Context(), was.GetName(), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("after the command that deletes it, the emergency is still there (%v)", err)
 	}
 }
 

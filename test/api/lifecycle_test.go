@@ -36,6 +36,12 @@ var (
 		"stagingEvidence": "https://ci.hera.example/runs/882", "incident": "INC-8", "requestedBy": "eve@hera.example",
 		"reviewedBy": []string{"bob@hera.example"}, "notBefore": "2026-11-23T09:00:01Z", "expiresAt": "2026-11-23T12:59:59Z",
 	}
+	emergencyChanges = changes{
+		"subject.iamUser": "eve", "subject.kubernetesUser": "eve@hera.example", "role": "infra-manager", "namespaces": []string{"payments"},
+		"incident": "INC-8", "reason": "Another reason altogether.", "duration": "2h", "openedBy": "eve@hera.example",
+		"report.summary": "Another summary altogether.", "report.rootCause": "Another cause.", "report.actions": "Other actions.",
+		"report.url": "https://wiki.hera.example/incidents/8", "report.writtenBy": "eve@hera.example",
+	}
 	approvalChanges = changes{
 		"target.kind": "BreakGlass", "target.name": "other", "target.uid": "7b2f41a3-c54c-4b6e-8b2f-5c1d2f0f9a10", "role": "infra-manager",
 		"digest": "sha256:" + strings.Repeat("0a", 32), "decision": "Reject", "approver": "eve@hera.example",
@@ -195,6 +201,7 @@ spec:
 `), "metadata.name", "defaults")
 	grant := with(t, parse(t, grantManifest), "metadata.name", "defaults")
 	revocation := with(t, parse(t, requestManifest), "metadata.name", "defaults")
+	emergency := with(t, with(t, parse(t, emergencyManifest), "metadata.name", "defaults"), "spec.report", absent{})
 	for _, c := range []struct {
 		kind
 		object *unstructured.Unstructured
@@ -207,6 +214,10 @@ spec:
 			"status.observedGeneration": int64(-1),
 		}},
 		{prodAccessGrant, grant, map[string]any{"status.observedGeneration": int64(-1), "status.conditions": absent{}}},
+		{breakGlass, emergency, map[string]any{
+			"spec.report": absent{}, "status.observedGeneration": int64(-1), "status.conditions": absent{}, "status.facts": absent{},
+			"status.reportDigest": absent{}, "status.reportDueAt": absent{}, "status.expiresAt": absent{},
+		}},
 		{accessRevocation, revocation, map[string]any{
 			"spec.credentials": "Keep", "spec.lift": absent{}, "spec.person": absent{}, "spec.membership": absent{},
 			"status.observedGeneration": int64(-1), "status.conditions": absent{}, "status.endsAt": absent{},
@@ -224,17 +235,20 @@ spec:
 			}
 		})
 	}
-	t.Run("the digest of a grant has no defaults to depend on", func(t *testing.T) {
-		o := with(t, parse(t, grantManifest), "metadata.name", "no-defaults")
-		if got, want := prodAccessGrant.store(t, o).Object["spec"], o.Object["spec"]; !reflect.DeepEqual(got, want) {
-			t.Errorf("the API server made\n%v\nof\n%v", got, want)
+	t.Run("digests have no defaults to depend on", func(t *testing.T) {
+		for k, manifest := range map[*kind]string{&prodAccessGrant: grantManifest, &breakGlass: emergencyManifest} {
+			o := with(t, parse(t, manifest), "metadata.name", "no-defaults")
+			if got, want := k.store(t, o).Object["spec"], o.Object["spec"]; !reflect.DeepEqual(got, want) {
+				t.Errorf("the API server made\n%v\nof\n%v", got, want)
+			}
 		}
 	})
 }
 
 func TestStatusIsSeparate(t *testing.T) {
 	const seen = "status.observedGeneration"
-	for k, manifest := range map[string]string{"AccessRole": roleManifest, "ProdAccessGrant": grantManifest, "AccessRevocation": personManifest} {
+	for k, manifest := range map[string]string{"AccessRole": roleManifest, "ProdAccessGrant": grantManifest, "AccessRevocation": personManifest,
+		"BreakGlass": emergencyManifest} {
 		k := kinds[slices.IndexFunc(kinds, func(x kind) bool { return x.name == k })]
 		t.Run(k.name, func(t *testing.T) {
 			created := k.store(t, with(t, parse(t, manifest), seen, 7))
@@ -289,6 +303,12 @@ func TestStatusHoldsWhatTheOperatorWrites(t *testing.T) {
 	named.AWS.Names = append(named.AWS.Names, "one-more")
 	behind := fullRevocationStatus()
 	behind.Outbox = append(behind.Outbox, behind.Outbox[0])
+	emergency := fullEmergencyStatus()
+	emergencyWith := func(more func(*v1alpha1.BreakGlassStatus)) *v1alpha1.BreakGlassStatus {
+		s := fullEmergencyStatus()
+		more(s)
+		return s
+	}
 	for _, c := range []struct {
 		kind
 		manifest   string
@@ -299,8 +319,26 @@ func TestStatusHoldsWhatTheOperatorWrites(t *testing.T) {
 		{prodAccessGrant, grantManifest, grant, crowded, "status.kubernetes.bindings", 300},
 		{prodAccessGrant, grantManifest, grant, named, "status.aws.names", 160},
 		{accessRevocation, personManifest, revocation, behind, "status.outbox", 16},
+		{breakGlass, emergencyManifest, emergency, emergencyWith(func(s *v1alpha1.BreakGlassStatus) {
+			s.Kubernetes.Bindings = append(s.Kubernetes.Bindings, v1alpha1.GrantBinding{Namespace: "one-more", Name: "x"})
+		}), "status.kubernetes.bindings", 300},
+		{breakGlass, emergencyManifest, emergency, emergencyWith(func(s *v1alpha1.BreakGlassStatus) {
+			s.AWS.Names = append(s.AWS.Names, "one-more")
+		}), "status.aws.names", 160},
+		{breakGlass, emergencyManifest, emergency, emergencyWith(func(s *v1alpha1.BreakGlassStatus) {
+			s.Outbox = append(s.Outbox, s.Outbox[0])
+		}), "status.outbox", 16},
+		{breakGlass, emergencyManifest, emergency, emergencyWith(func(s *v1alpha1.BreakGlassStatus) {
+			s.Facts.Bound = append(s.Facts.Bound, "one more")
+		}), "status.facts.bound", 16},
+		{breakGlass, emergencyManifest, emergency, emergencyWith(func(s *v1alpha1.BreakGlassStatus) {
+			s.Facts.OtherAccess = append(s.Facts.OtherAccess, s.Facts.OtherAccess[0])
+		}), "status.facts.otherAccess", 32},
+		{breakGlass, emergencyManifest, emergency, emergencyWith(func(s *v1alpha1.BreakGlassStatus) {
+			s.Facts.Changes = append(s.Facts.Changes, "one more")
+		}), "status.facts.changes", 16},
 	} {
-		t.Run(c.field, func(t *testing.T) {
+		t.Run(c.name+" "+c.field, func(t *testing.T) {
 			o := c.store(t, parse(t, c.manifest))
 			answer, err := c.client().UpdateStatus(t.Context(), with(t, o, "status", c.full), dryRun)
 			if err != nil {

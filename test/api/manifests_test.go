@@ -57,6 +57,29 @@ spec:
   expiresAt: "2026-11-23T13:00:00Z"
 `
 
+	emergencyManifest = `
+apiVersion: access.hera.dev/v1alpha1
+kind: BreakGlass
+metadata:
+  name: alice-inc-7
+spec:
+  subject:
+    iamUser: alice
+    kubernetesUser: alice@hera.example
+  role: infra-member
+  namespaces: [payments, ledger]
+  incident: INC-7
+  reason: Payments are down, and nobody who may approve answers.
+  duration: 1h
+  openedBy: alice@hera.example
+  report:
+    summary: The payments pods were restarted one after the other.
+    rootCause: A certificate had expired.
+    actions: Alarm two weeks before a certificate expires.
+    url: https://wiki.hera.example/incidents/7
+    writtenBy: alice@hera.example
+`
+
 	approvalManifest = `
 apiVersion: access.hera.dev/v1alpha1
 kind: AccessApproval

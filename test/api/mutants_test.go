@@ -41,11 +41,13 @@ func TestMutants(t *testing.T) {
 	}{
 		{accessRole, roleManifest, TestAccessRole}, {prodAccessGrant, grantManifest, TestProdAccessGrant},
 		{accessApproval, approvalManifest, TestAccessApproval}, {accessRevocation, personManifest, TestAccessRevocation},
+		{breakGlass, emergencyManifest, TestBreakGlass},
 	}
 	// Those of more than one kind, or for another kind of mistake. None by kubectl, which reads the published schema first:
 	// that lags behind a CRD that changes every second.
 	others := map[string]func(*testing.T){
 		"TestImmutableSpecs": TestImmutableSpecs, "TestImmutableRevocations": TestImmutableRevocations, "TestLiftOnceUnlessItDidNotCount": TestLiftOnceUnlessItDidNotCount,
+		"TestImmutableEmergencies": TestImmutableEmergencies, "TestApprovedReportIsFrozen": TestApprovedReportIsFrozen,
 		"TestMutableRole": TestMutableRole, "TestDefaults": TestDefaults, "TestStatusIsSeparate": TestStatusIsSeparate,
 		"TestStatusHoldsWhatTheOperatorWrites": TestStatusHoldsWhatTheOperatorWrites, "TestStatusNamesNobodyInvisibly": TestStatusNamesNobodyInvisibly,
 	}

@@ -30,29 +30,7 @@ func TestProdAccessGrant(t *testing.T) {
 		check(t, prodAccessGrant, base, objectNames("spec.role", 63))
 	})
 	t.Run("namespaces", func(t *testing.T) {
-		const at = "spec.namespaces"
-		namespaces := make([]string, 301)
-		for i := range namespaces {
-			namespaces[i] = fmt.Sprintf("team-%d", i)
-		}
-		rows := []row{
-			{name: "absent", at: at, to: absent{}},
-			{name: "none", at: at, to: []string{}, twin: absent{}, schema: "should have at least 1 items"},
-			{name: "1", at: at, to: namespaces[:1]},
-			{name: "300", at: at, to: namespaces[:300]},
-			{name: "301", at: at, to: namespaces, twin: namespaces[:300], schema: "must have at most 300 items"},
-			{name: "twice", at: at, to: []string{"payments", "payments"}, field: at + "[1]", twin: []string{"payments", "payments2"}, schema: "Duplicate value"},
-			{name: "63 characters", at: at, to: []string{letters(63)}},
-			{name: "64 characters", at: at, to: []string{letters(64)}, field: at + "[0]", twin: []string{letters(63)}, schema: "may not be more than 63"},
-			{name: "empty", at: at, to: []string{""}, field: at + "[0]", twin: []string{"a"}, schema: "should be at least 1 chars long"},
-		}
-		for bad, good := range map[string]string{
-			"Payments": "payments", "pay.ments": "pay-ments", "pay_ments": "pay-ments", "-payments": "x-payments", "payments-": "payments-x",
-			"pay ments": "pay-ments", "*": "x", "payménts": "payments", "payments\n": "payments", "a/b": "a-b",
-		} {
-			rows = append(rows, row{name: fmt.Sprintf("%q", bad), at: at, to: []string{bad}, field: at + "[0]", twin: []string{good}, schema: "should match"})
-		}
-		check(t, prodAccessGrant, base, rows)
+		check(t, prodAccessGrant, base, namespaceLists("spec.namespaces"))
 	})
 	t.Run("reason", func(t *testing.T) {
 		check(t, prodAccessGrant, base, reasons("spec.reason",
@@ -75,21 +53,7 @@ func TestProdAccessGrant(t *testing.T) {
 		}
 	})
 	t.Run("staging evidence", func(t *testing.T) {
-		const at = "spec.stagingEvidence"
-		const not = "stagingEvidence must be a link that begins with https:// or http://"
-		long := "https://ci.hera.example/"
-		check(t, prodAccessGrant, base, []row{
-			{name: "absent", at: at, to: absent{}},
-			{name: "http, a port and a query", at: at, to: "http://ci.hera.example:8080/run?id=7#log"},
-			{name: "empty", at: at, to: "", twin: absent{}, refused: not},
-			{name: "words", at: at, to: "tested it yesterday", refused: not},
-			{name: "no scheme", at: at, to: "ci.hera.example/run/7", twin: "https://ci.hera.example/run/7", refused: not},
-			{name: "a script", at: at, to: "javascript://x/alert(1)", twin: "https://x/alert(1)", refused: not},
-			{name: "a file", at: at, to: "file:///run/7", twin: "http://x/run/7", refused: not},
-			{name: "no host", at: at, to: "https:///run/7", twin: "https://x/run/7", refused: not},
-			{name: "1024 characters", at: at, to: long + letters(1024-len(long))},
-			{name: "1025 characters", at: at, to: long + letters(1025-len(long)), twin: long + letters(1024-len(long)), schema: "may not be more than 1024"},
-		})
+		check(t, prodAccessGrant, base, links("spec.stagingEvidence", "stagingEvidence must be a link that begins with https:// or http://"))
 	})
 	t.Run("requester", func(t *testing.T) {
 		check(t, prodAccessGrant, base, []row{{name: "absent", at: "spec.requestedBy", to: absent{}, schema: "Required value"}})
@@ -182,7 +146,10 @@ func objectNames(at string, most int) []row {
 }
 
 // reasons are the rows of a reason.
-func reasons(at, not string) []row {
+func reasons(at, not string) []row { return sentences(at, not, 1024) }
+
+// sentences are the rows of a text that must say something.
+func sentences(at, not string, most int) []row {
 	return []row{
 		{name: "absent", at: at, to: absent{}, schema: "Required value"},
 		{name: "empty", at: at, to: "", refused: not},
@@ -196,7 +163,50 @@ func reasons(at, not string) []row {
 		{name: "9 characters and blanks", at: at, to: "  disk fail   ", twin: "  disk fails   ", refused: not},
 		{name: "no word", at: at, to: ".................", twin: "................a", refused: not},
 		{name: "a number", at: at, to: "1234567890", twin: "CHG 567890", refused: not},
-		{name: "1024 characters", at: at, to: strings.Repeat("é", 1024)},
-		{name: "1025 characters", at: at, to: letters(1025), twin: letters(1024), schema: "may not be more than 1024"},
+		{name: "as long as it may be", at: at, to: strings.Repeat("é", most)},
+		{name: "one character longer", at: at, to: letters(most + 1), twin: letters(most), schema: fmt.Sprintf("may not be more than %d", most)},
+	}
+}
+
+// namespaceLists are the rows of a list of namespaces.
+func namespaceLists(at string) []row {
+	namespaces := make([]string, 301)
+	for i := range namespaces {
+		namespaces[i] = fmt.Sprintf("team-%d", i)
+	}
+	rows := []row{
+		{name: "absent", at: at, to: absent{}},
+		{name: "none", at: at, to: []string{}, twin: absent{}, schema: "should have at least 1 items"},
+		{name: "1", at: at, to: namespaces[:1]},
+		{name: "300", at: at, to: namespaces[:300]},
+		{name: "301", at: at, to: namespaces, twin: namespaces[:300], schema: "must have at most 300 items"},
+		{name: "twice", at: at, to: []string{"payments", "payments"}, field: at + "[1]", twin: []string{"payments", "payments2"}, schema: "Duplicate value"},
+		{name: "63 characters", at: at, to: []string{letters(63)}},
+		{name: "64 characters", at: at, to: []string{letters(64)}, field: at + "[0]", twin: []string{letters(63)}, schema: "may not be more than 63"},
+		{name: "empty", at: at, to: []string{""}, field: at + "[0]", twin: []string{"a"}, schema: "should be at least 1 chars long"},
+	}
+	for bad, good := range map[string]string{
+		"Payments": "payments", "pay.ments": "pay-ments", "pay_ments": "pay-ments", "-payments": "x-payments", "payments-": "payments-x",
+		"pay ments": "pay-ments", "*": "x", "payménts": "payments", "payments\n": "payments", "a/b": "a-b",
+	} {
+		rows = append(rows, row{name: fmt.Sprintf("%q", bad), at: at, to: []string{bad}, field: at + "[0]", twin: []string{good}, schema: "should match"})
+	}
+	return rows
+}
+
+// links are the rows of a link that may be left out.
+func links(at, not string) []row {
+	long := "https://ci.hera.example/"
+	return []row{
+		{name: "absent", at: at, to: absent{}},
+		{name: "http, a port and a query", at: at, to: "http://ci.hera.example:8080/run?id=7#log"},
+		{name: "empty", at: at, to: "", twin: absent{}, refused: not},
+		{name: "words", at: at, to: "tested it yesterday", refused: not},
+		{name: "no scheme", at: at, to: "ci.hera.example/run/7", twin: "https://ci.hera.example/run/7", refused: not},
+		{name: "a script", at: at, to: "javascript://x/alert(1)", twin: "https://x/alert(1)", refused: not},
+		{name: "a file", at: at, to: "file:///run/7", twin: "http://x/run/7", refused: not},
+		{name: "no host", at: at, to: "https:///run/7", twin: "https://x/run/7", refused: not},
+		{name: "1024 characters", at: at, to: long + letters(1024-len(long))},
+		{name: "1025 characters", at: at, to: long + letters(1025-len(long)), twin: long + letters(1024-len(long)), schema: "may not be more than 1024"},
 	}
 }

@@ -69,8 +69,10 @@ var (
 		func() any { return &v1alpha1.AccessApproval{} }, reflect.TypeFor[v1alpha1.AccessApprovalSpec]()}
 	accessRevocation = kind{"AccessRevocation", "accessrevocations",
 		func() any { return &v1alpha1.AccessRevocation{} }, reflect.TypeFor[v1alpha1.AccessRevocationSpec]()}
+	breakGlass = kind{"BreakGlass", "breakglasses",
+		func() any { return &v1alpha1.BreakGlass{} }, reflect.TypeFor[v1alpha1.BreakGlassSpec]()}
 
-	kinds = []kind{accessRole, prodAccessGrant, accessApproval, accessRevocation}
+	kinds = []kind{accessRole, prodAccessGrant, breakGlass, accessApproval, accessRevocation}
 )
 
 func (k kind) client() dynamic.ResourceInterface {

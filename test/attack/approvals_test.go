@@ -61,13 +61,13 @@ func approvalRows(_ *testing.T, s *scene) []row {
 			want: invalid{"spec.approver", "must be a person"}, twin: twin{who: person{dana.user, bob.groups}, do: create(approval(dana))}},
 
 		{name: "the requester approves without the right", who: dana, do: create(approval(dana)),
-			want: no("dana@hera.example may not approve or reject requests for the role infra-member"), twin: twin{who: person{dana.user, bob.groups}}},
+			want: no("dana@hera.example may not approve or reject requests or reports for the role infra-member"), twin: twin{who: person{dana.user, bob.groups}}},
 		{name: "the requester rejects without the right", who: dana, do: create(approval(dana, rejecting)),
-			want: no("may not approve or reject requests for the role infra-member"), twin: twin{who: person{dana.user, bob.groups}}},
+			want: no("may not approve or reject requests or reports for the role infra-member"), twin: twin{who: person{dana.user, bob.groups}}},
 		{name: "the platform team approves without the right", who: ada, do: create(approval(ada)),
 			want: no("that takes the verb approve on accessroles/infra-member"), twin: twin{who: person{ada.user, bob.groups}}},
 		{name: "approving for a role that is not one's own", who: pia, do: create(approval(pia)),
-			want: no("may not approve or reject requests for the role infra-member"), twin: twin{do: create(approval(pia, forRole("developer")))}},
+			want: no("may not approve or reject requests or reports for the role infra-member"), twin: twin{do: create(approval(pia, forRole("developer")))}},
 		{name: "approving for a role that does not exist", who: bob, do: create(approval(bob, forRole("infra-member.x"))),
 			want: no("for the role infra-member.x"), twin: own},
 

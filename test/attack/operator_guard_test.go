@@ -51,6 +51,12 @@ func prepareOutages(t *testing.T, w *world) []outage {
 		return outage{policy: policy, refused: refused, due: due, live: w.play(t).live(), forge: forge}
 	}
 	asked, live := func() *v1alpha1.ProdAccessGrant { return w.play(t).ask() }, func() *v1alpha1.ProdAccessGrant { return w.play(t).live() }
+	opened := func() *v1alpha1.BreakGlass {
+		p := w.play(t)
+		e := p.opens(oncall)
+		p.active(e)
+		return e
+	}
 	once := func() *v1alpha1.ProdAccessGrant {
 		p := w.play(t)
 		g := p.ask(ofRole(p.shared))
@@ -63,6 +69,7 @@ func prepareOutages(t *testing.T, w *world) []outage {
 		made("approvals", row{who: manager, do: create(approval(frank))}, forgedApprovals(asked())),
 		made("attesters", row{who: manager, do: create(grant(func(s *v1alpha1.ProdAccessGrantSpec) { s.RequestedBy = v1alpha1.Username(rita.user) }))}, forgedRequests),
 		made("revocations", row{who: manager, do: create(revocation(sam))}, forgedLifts(w.play(t), w.play(t))),
+		made("emergencies", row{who: manager, do: create(emergency(oncall))}, forgedEmergencies(opened())),
 		made("bindings", row{who: manager, do: create(held)}, editedBindings([4]*v1alpha1.ProdAccessGrant{live(), live(), live(), live()}, once(), once())),
 		made("finalizers", row{who: manager, do: edit(anchor, operation("replace", "/metadata/finalizers", []string{}))}, looseObjects(live(), finalized)),
 		made("status", row{who: manager, do: patchStatus(anchor, `{"status":{"specDigest":"forged"}}`)}, forgedStatus(asked())),

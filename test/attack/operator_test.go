@@ -125,6 +125,21 @@ func TestOperator(t *testing.T) {
 				perform(t, w, s)
 			})
 		}
+		for _, d := range dramas() {
+			t.Run(d.name, func(t *testing.T) {
+				t.Parallel()
+				d.act(w.play(t))
+				fair := w.play(t)
+				fair.fair = true
+				d.act(fair)
+			})
+		}
+		for _, s := range spellings() {
+			t.Run("approving one's own report by one's "+s.what, func(t *testing.T) {
+				t.Parallel()
+				ownReport(w.play(t), s)
+			})
+		}
 	})
 	for _, o := range outages {
 		t.Run("without the policy "+o.policy, func(t *testing.T) { o.perform(t, w) })
@@ -222,20 +237,23 @@ func (w *world) sweep(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), soon)
 	defer cancel()
-	if err := as(t, root).DeleteAllOf(ctx, &v1alpha1.ProdAccessGrant{}, client.HasLabels{walked}); err != nil {
-		t.Error(err)
+	for _, kind := range []client.Object{&v1alpha1.ProdAccessGrant{}, &v1alpha1.BreakGlass{}} {
+		if err := as(t, root).DeleteAllOf(ctx, kind, client.HasLabels{walked}); err != nil {
+			t.Error(err)
+		}
 	}
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		var left v1alpha1.ProdAccessGrantList
-		err := as(t, root).List(ctx, &left, client.HasLabels{walked})
-		return len(left.Items) == 0, err
+		var grants v1alpha1.ProdAccessGrantList
+		var emergencies v1alpha1.BreakGlassList
+		err := errors.Join(as(t, root).List(ctx, &grants, client.HasLabels{walked}), as(t, root).List(ctx, &emergencies, client.HasLabels{walked}))
+		return len(grants.Items)+len(emergencies.Items) == 0, err
 	})
 	if err != nil {
-		t.Errorf("grants that were deleted do not go away: %v", err)
+		t.Errorf("grants and emergencies that were deleted do not go away: %v", err)
 	}
 }
 
-// walked is a label of the grants that the rows ask for.
+// walked is a label of the grants that the rows ask for, and of the emergencies that they open.
 const walked = "attack.example/walked"
 
 // join adds an IAM user with an MFA device and two Kubernetes usernames.

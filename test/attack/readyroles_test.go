@@ -17,7 +17,7 @@ import (
 // TestReadyClusterRoles asks the API server what the ready ClusterRoles of config/rbac give: each action to those named,
 // and to no other.
 func TestReadyClusterRoles(t *testing.T) {
-	all := []string{"requester", "attester", "approver", "security", "viewer", "auditor", "administrator"}
+	all := []string{"requester", "attester", "approver", "break-glass", "security", "viewer", "auditor", "administrator"}
 	readers := []string{"approver", "security", "viewer", "auditor", "administrator"}
 	const (
 		ours   = "access.hera.dev"
@@ -57,7 +57,7 @@ func TestReadyClusterRoles(t *testing.T) {
 		{"attest", ours, "accessroles", "oncall", nil},
 		{"deletecollection", ours, "prodaccessgrants", "", nil},
 		{"patch", ours, "prodaccessgrants/status", "g", nil},
-		{"list", ours, "prodaccessgrants", "", all},
+		{"list", ours, "prodaccessgrants", "", []string{"requester", "attester", "approver", "security", "viewer", "auditor", "administrator"}},
 		{"create", ours, "accessapprovals", "", []string{"approver"}},
 		{"patch", ours, "accessapprovals", "a", nil},
 		{"delete", ours, "accessapprovals", "a", []string{"administrator"}},
@@ -68,6 +68,19 @@ func TestReadyClusterRoles(t *testing.T) {
 		{"approve", ours, "accessroles", "security-engineer", []string{"approver"}},
 		{"approve", ours, "accessroles", "oncall", nil},
 		{"approve", ours, "accessroles", "", nil},
+		{"create", ours, "breakglasses", "", []string{"break-glass"}},
+		{"update", ours, "breakglasses", "e", []string{"break-glass"}},
+		{"patch", ours, "breakglasses", "e", []string{"break-glass"}},
+		{"delete", ours, "breakglasses", "e", []string{"break-glass", "administrator"}},
+		{"deletecollection", ours, "breakglasses", "", nil},
+		{"patch", ours, "breakglasses/status", "e", nil},
+		{"list", ours, "breakglasses", "", []string{"approver", "break-glass", "security", "viewer", "auditor", "administrator"}},
+		{"break-glass", ours, "accessroles", "infra-manager", []string{"break-glass"}},
+		{"break-glass", ours, "accessroles", "infra-member", []string{"break-glass"}},
+		{"break-glass", ours, "accessroles", "developer", []string{"break-glass"}},
+		{"break-glass", ours, "accessroles", "security-engineer", []string{"break-glass"}},
+		{"break-glass", ours, "accessroles", "oncall", nil},
+		{"break-glass", ours, "accessroles", "", nil},
 		{"create", ours, "accessrevocations", "", []string{"security"}},
 		{"patch", ours, "accessrevocations", "r", []string{"security"}},
 		{"delete", ours, "accessrevocations", "r", []string{"security"}},

@@ -27,6 +27,8 @@ type scene struct {
 	approval *v1alpha1.AccessApproval
 	// revoked ends access of Mallory, and holds the finalizer; lifted did, and unseen did before the operator knew of it.
 	revoked, lifted, unseen *v1alpha1.AccessRevocation
+	// emergencies are some of Alice's.
+	emergencies *emergencies
 	// binding is the operator's, for held; standing is the administrator's, of a ready ClusterRole to two groups.
 	binding  *rbacv1.ClusterRoleBinding
 	standing *rbacv1.ClusterRoleBinding
@@ -80,6 +82,8 @@ func setUp(t *testing.T) *scene {
 			t.Fatal(err)
 		}
 	}
+
+	s.emergencies = setUpEmergencies(t, store)
 
 	s.binding = clusterBinding("prod-access-held-0123456789", "prod-access-infra-member", user(alice))
 	s.binding.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}

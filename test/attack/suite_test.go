@@ -77,6 +77,10 @@ var (
 	bob   = person{"bob@hera.example", []string{"platform-leads"}}
 	carol = person{"carol@hera.example", []string{"platform-leads"}}
 	pia   = person{"pia@hera.example", []string{"team-leads"}}
+	// otto and kim are on call; penny may open developer alone.
+	oncall = person{"otto@hera.example", []string{"engineers", "on-call"}}
+	other  = person{"kim@hera.example", []string{"engineers", "on-call"}}
+	penny  = person{"penny@hera.example", []string{"on-call-teams"}}
 	// sam revokes and lifts.
 	sam = person{"sam@hera.example", []string{"security-team"}}
 	// ada may break the wall.
@@ -122,6 +126,10 @@ func giveRights(ctx context.Context) error {
 			APIGroups: []string{"access.hera.dev"}, Resources: []string{"accessroles"}, ResourceNames: []string{"reviewed"}, Verbs: []string{"attest"}}}},
 		clusterBinding("attesters", "attester", group("attesters"), user(syncer)),
 		clusterBinding("team-leads", "developer-approver", group("team-leads")),
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "developer-opener"}, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{"access.hera.dev"}, Resources: []string{"accessroles"}, ResourceNames: []string{"developer"}, Verbs: []string{"break-glass"}}}},
+		clusterBinding("on-call-teams", "developer-opener", group("on-call-teams")),
+		clusterBinding("on-call", "prod-access-break-glass", group("on-call")),
 		clusterBinding("platform-leads", "prod-access-approver", group("platform-leads")),
 		clusterBinding("security-team", "prod-access-security", group("security-team")),
 		clusterBinding("platform-team", "prod-access-administrator", group("platform-team")),
@@ -352,7 +360,8 @@ var topics = []struct {
 	name string
 	rows func(*testing.T, *scene) []row
 }{
-	{"grants", grantRows}, {"approvals", approvalRows}, {"revocations", revocationRows}, {"bindings", bindingRows}, {"roles", roleRows}, {"namespace", namespaceRows},
+	{"grants", grantRows}, {"approvals", approvalRows}, {"revocations", revocationRows}, {"emergencies", emergencyRows},
+	{"bindings", bindingRows}, {"roles", roleRows}, {"namespace", namespaceRows},
 }
 
 // TestAttacks makes every attempt.

@@ -271,6 +271,8 @@ var pairs = []struct {
 	{[]string{manager, member, security}, "get accessroles.access.hera.dev", "update accessroles.access.hera.dev"},
 	{[]string{manager, member, security}, "list accessapprovals.access.hera.dev", "create accessapprovals.access.hera.dev"},
 	{[]string{manager, member, security}, "watch prodaccessgrants.access.hera.dev", "create prodaccessgrants.access.hera.dev"},
+	{[]string{manager, member, security}, "watch breakglasses.access.hera.dev", "create breakglasses.access.hera.dev"},
+	{[]string{manager, member}, "get breakglasses.access.hera.dev/status", "patch breakglasses.access.hera.dev/status"},
 	{[]string{manager, member}, "get prodaccessgrants.access.hera.dev/status", "patch prodaccessgrants.access.hera.dev/status"},
 	{[]string{manager, member, security}, "list clusterroles.rbac.authorization.k8s.io", "create clusterroles.rbac.authorization.k8s.io"},
 	{[]string{manager, member, security}, "get clusterroles.rbac.authorization.k8s.io", "bind clusterroles.rbac.authorization.k8s.io"},
@@ -344,6 +346,7 @@ var byRole = []struct {
 	{"get pods in kube-system", []string{manager, member, security}, []string{developer}},
 	{"get nodes", []string{manager, member, security}, []string{developer}},
 	{"list accessapprovals.access.hera.dev", []string{manager, member, security}, []string{developer}},
+	{"list breakglasses.access.hera.dev", []string{manager, member, security}, []string{developer}},
 }
 
 func (s *suite) allowedAndRefused(t *testing.T) {
@@ -535,6 +538,9 @@ func (s *suite) samples(t *testing.T) {
 		"revocation-grant.yaml":    {digest, "REPLACE_WITH_DIGEST", "specDigest must be copied from the grant's status.specDigest"},
 		"revocation-stranger.yaml": {"iamUser: mallory", "iamUser: ma/llory", "should match"},
 		"approval.yaml":            {digest, "REPLACE_WITH_DIGEST", "digest must be copied from the target's status.approvalDigest"},
+		"breakglass.yaml":          {"duration: 1h", "duration: 0s", "duration must be from 1m to 168h"},
+		"breakglass-approval.yaml": {digest, "REPLACE_WITH_DIGEST", "or status.reportDigest of a BreakGlass"},
+		"drill.yaml":               {"openedBy: alice@hera.example", "openedBy: system:admin", "openedBy must be a person"},
 		"role-custom.yaml":         {"maxDuration: 12h", "maxDuration: 200h", "maxDuration must be from 1m to 168h"},
 	}
 	files, err := os.ReadDir(samplesDir)
@@ -568,10 +574,12 @@ func (s *suite) samples(t *testing.T) {
 		t.Errorf("no such samples: %v", broken)
 	}
 
-	if _, err := s.cp.Kubectl(t.Context(), "", "create", "-f", filepath.Join(samplesDir, "role-custom.yaml")); err != nil {
-		t.Fatal(err)
+	for file, role := range map[string]string{"role-custom.yaml": "oncall", "drill.yaml": "drill"} {
+		if _, err := s.cp.Kubectl(t.Context(), "", "create", "-f", filepath.Join(samplesDir, file)); err != nil {
+			t.Fatal(err)
+		}
+		s.assertBindable(t, s.role(t, role))
 	}
-	s.assertBindable(t, s.role(t, "oncall"))
 }
 
 // dryRun asks the API server whether it would accept a manifest.

@@ -19,7 +19,7 @@ type EmergencyFactsApplyConfiguration struct {
 	OpenedAt *v1.Time `json:"openedAt,omitempty"`
 	// openedBy is who created it.
 	OpenedBy *apiv1alpha1.Username `json:"openedBy,omitempty"`
-	// lasted is the time from the activation to the end, in seconds.
+	// lasted is the time from the activation to the end.
 	Lasted *v1.Duration `json:"lasted,omitempty"`
 	// mfaUnverified says that Kubernetes was opened before anybody could tell whether the person has an MFA device.
 	MFAUnverified *bool `json:"mfaUnverified,omitempty"`
