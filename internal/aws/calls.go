@@ -65,10 +65,14 @@ func (c *calls) bound(ctx context.Context, in middleware.InitializeInput, next m
 	now.bucket = c.limiter[share{now.action.Class, now.lane}]
 	ctx = context.WithValue(ctx, callKey{}, now)
 	if c.options.Observe != nil {
+		observed := now.bucket
+		if now.lane == emergency {
+			observed = c.limiter[share{now.action.Class, ordinary}] // its own is on top of that, and told by nobody
+		}
 		defer func() {
 			c.options.Observe(Observation{
 				Operation: now.action.Operation, Outcome: outcome(err), Class: now.action.Class, Removal: now.removal,
-				Waited: now.waited, Rate: now.bucket.rate(),
+				Waited: now.waited, Rate: observed.rate(),
 			})
 		}()
 	}
