@@ -27,6 +27,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	realclock "k8s.io/utils/clock"
@@ -143,7 +144,7 @@ func kubeEffect(req *http.Request) string {
 	if req.Method == http.MethodGet {
 		return ""
 	}
-	for _, part := range []string{"/prodaccessgrants/", "/accessrevocations", "/accessapprovals/", "/clusterrolebindings", "/rolebindings"} {
+	for _, part := range []string{"/prodaccessgrants/", "/breakglasses/", "/accessrevocations", "/accessapprovals/", "/clusterrolebindings", "/rolebindings"} {
 		if strings.Contains(req.URL.Path, part) {
 			kind := strings.Trim(part, "/")
 			if strings.HasSuffix(req.URL.Path, "/status") {
@@ -226,6 +227,7 @@ func newStage(t *testing.T, name string) *stage {
 		MaxDuration: metav1.Duration{Duration: 8 * time.Hour}, Approval: v1alpha1.ApprovalPolicy{Required: 1},
 		Kubernetes: &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeCluster, ClusterRole: name, Access: v1alpha1.AccessReadOnly},
 		AWS:        &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{group}},
+		BreakGlass: &v1alpha1.BreakGlassPolicy{MaxDuration: metav1.Duration{Duration: time.Hour}},
 	}}
 	if err := policytest.Guard(s.account, s.role); err != nil {
 		t.Fatal(err)
@@ -275,18 +277,30 @@ func (s *stage) say(g *v1alpha1.ProdAccessGrant, digest string) {
 	s.Helper()
 	s.serial++
 	s.create(&v1alpha1.AccessApproval{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", g.Name, s.serial)}, Spec: v1alpha1.AccessApprovalSpec{
-		Target: v1alpha1.ApprovalTarget{Kind: v1alpha1.TargetGrant, Name: g.Name, UID: string(g.UID)},
+		Target: v1alpha1.ApprovalTarget{Kind: access.KindOf(g), Name: g.Name, UID: string(g.UID)},
 		Role:   g.Spec.Role, Digest: digest, Decision: v1alpha1.DecisionApprove, Approver: v1alpha1.Username(fmt.Sprintf("bob-%d", s.serial)),
 	}})
 }
 
 func (s *stage) get(g *v1alpha1.ProdAccessGrant) (exists bool) {
 	s.Helper()
-	err := kube.Get(s.Context(), client.ObjectKeyFromObject(g), g)
+	o := object(g)
+	err := kube.Get(s.Context(), client.ObjectKeyFromObject(g), o)
 	if client.IgnoreNotFound(err) != nil {
 		s.Fatal(err)
 	}
+	if b, ok := o.(*v1alpha1.BreakGlass); ok && err == nil {
+		*g = *access.FromBreakGlass(b)
+	}
 	return err == nil
+}
+
+// object is what a grant stands for.
+func object(g *v1alpha1.ProdAccessGrant) client.Object {
+	if access.Emergency(g) {
+		return &v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: g.Name}}
+	}
+	return g
 }
 
 // until waits until something holds; false if the operator died first.
@@ -411,11 +425,15 @@ func (s *stage) nothingUntold(f *fuse) {
 			continue
 		}
 		state := access.StateOf(g)
+		begin, given := audit.EventRequested, []string{audit.EventApproved, audit.EventGranted}
+		if access.Emergency(g) {
+			begin, given = audit.EventOpened, []string{audit.EventGranted}
+		}
 		if state != "" {
-			tell(g.Name, audit.EventRequested)
+			tell(g.Name, begin)
 		}
 		if g.Status.ActivatedAt != nil {
-			tell(g.Name, audit.EventApproved, audit.EventGranted)
+			tell(g.Name, given...)
 		}
 		switch state {
 		case v1alpha1.StateSuspended:
@@ -487,6 +505,8 @@ var scenarios = map[string]scenario{
 		}
 		return s.reaches(f, g, v1alpha1.StateGranted) && s.until(f, "access", func() bool { return s.account.IsMember(group, user) && s.bound(g) })
 	}},
+	// finalizer, opened, intent, membership, binding, observation; binding, membership, observation; the report, its approval
+	"emergency": {atLeast: 10, before: func(s *stage, _ *fuse) { s.open() }, story: emergency},
 	// binding, membership, observation
 	"deadline": {atLeast: 3, before: activeGrant, story: func(s *stage, f *fuse) bool {
 		if s.clock.by == 0 {
@@ -611,6 +631,57 @@ var scenarios = map[string]scenario{
 		}
 		return alive
 	}},
+}
+
+// emergency is opened, ends by itself, and its report is written and approved.
+func emergency(s *stage, f *fuse) bool {
+	s.Helper()
+	g := s.grants[0]
+	if s.clock.by == 0 {
+		if !s.reaches(f, g, v1alpha1.StateGranted) || !s.until(f, "access", func() bool { return s.account.IsMember(group, user) && s.bound(g) }) {
+			return false
+		}
+		s.clock.forward(2 * time.Hour)
+		s.report(g, "the disk was full")
+	}
+	if !s.reaches(f, g, v1alpha1.StateExpired) {
+		return false
+	}
+	var b v1alpha1.BreakGlass
+	read := func() *v1alpha1.BreakGlass {
+		if err := kube.Get(s.Context(), client.ObjectKey{Name: g.Name}, &b); err != nil {
+			s.Fatal(err)
+		}
+		return &b
+	}
+	if !s.until(f, "a digest of the report", func() bool { return read().Status.ReportDigest != "" }) {
+		return false
+	}
+	if s.serial == 0 {
+		s.say(g, b.Status.ReportDigest)
+	}
+	return s.until(f, "an approved report", func() bool { return meta.IsStatusConditionTrue(read().Status.Conditions, v1alpha1.ConditionReported) })
+}
+
+// open opens an emergency for an hour.
+func (s *stage) open() {
+	s.Helper()
+	b := &v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: v1alpha1.BreakGlassSpec{
+		Subject: v1alpha1.Subject{IAMUser: user}, Role: s.role.Name, Incident: "INC-1", Reason: "see what a crash leaves behind", OpenedBy: user,
+		Duration: metav1.Duration{Duration: time.Hour},
+	}}
+	s.create(b)
+	s.grants = append(s.grants, access.FromBreakGlass(b))
+}
+
+// report writes the report of an emergency.
+func (s *stage) report(g *v1alpha1.ProdAccessGrant, summary string) {
+	s.Helper()
+	b := &v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: g.Name}}
+	patch := fmt.Sprintf(`{"spec":{"report":{"summary":%q,"writtenBy":"dana"}}}`, summary)
+	if err := kube.Patch(s.Context(), b, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // again applies the manifest of a grant that is gone once more, with an approval that would do.
@@ -748,7 +819,7 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 	never := newFuse(-1)
 	if sc.before != nil {
 		stop := func() {}
-		if name != "activation" {
+		if name != "activation" && name != "emergency" {
 			stop = s.operator(never)
 		}
 		sc.before(s, never)
@@ -783,7 +854,7 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 	s.clean()
 	s.clock.forward(time.Hour) // beyond the last look at what has ended, which nobody needs to wait for here
 	for _, g := range s.grants {
-		if err := kube.Delete(s.Context(), g); client.IgnoreNotFound(err) != nil {
+		if err := kube.Delete(s.Context(), object(g)); client.IgnoreNotFound(err) != nil {
 			t.Fatal(err)
 		}
 	}
@@ -795,11 +866,12 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 	return !alive, f.effects
 }
 
-// forget waits until the revocations have gone with the windows they were for; that of a person, which has none, is lifted.
+// forget waits until the revocations have gone with the windows they were for; those of a person and of an emergency, which have none, are
+// lifted.
 func (s *stage) forget(f *fuse) {
 	s.Helper()
 	for _, r := range s.revocations() {
-		if r.Spec.Person == "" {
+		if of := r.Spec.Grant; of != nil && of.Kind == v1alpha1.TargetGrant || r.Spec.Membership != nil {
 			continue
 		}
 		base := r.DeepCopy()
