@@ -234,7 +234,7 @@ func (c *decider) whenDone(d Decision) Decision {
 }
 
 func (c *decider) grantedMessage(d *Decision) string {
-	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(given(&d.AWS, &d.Kubernetes), "; "))
+	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(given(&d.AWS, &d.Kubernetes, false), "; "))
 }
 
 // Gives says whether a grant gives anything now, as far as it was seen.
@@ -251,20 +251,22 @@ func Gives(g *v1alpha1.ProdAccessGrant) bool {
 	return false
 }
 
-// Given says in words what a grant gives.
-func Given(g *v1alpha1.ProdAccessGrant) []string { return given(&g.Status.AWS, &g.Status.Kubernetes) }
+// Given says in words what a grant gives, as far as it was seen.
+func Given(g *v1alpha1.ProdAccessGrant) []string {
+	return given(&g.Status.AWS, &g.Status.Kubernetes, true)
+}
 
-func given(aws *v1alpha1.GrantAWSStatus, k *v1alpha1.GrantKubernetesStatus) (what []string) {
+func given(aws *v1alpha1.GrantAWSStatus, k *v1alpha1.GrantKubernetesStatus, seen bool) (what []string) {
 	var groups []string
 	for _, m := range aws.Groups {
-		if m.Intended {
+		if m.Intended && (m.Observed || !seen) {
 			groups = append(groups, string(m.Name))
 		}
 	}
 	if len(groups) > 0 {
 		what = append(what, "IAM groups "+listed(groups))
 	}
-	if len(k.Bindings) > 0 && k.Bindings[0].Intended {
+	if len(k.Bindings) > 0 && k.Bindings[0].Intended && (k.Bindings[0].Observed || !seen) {
 		where := "the cluster"
 		switch ns := k.Bindings[0].Namespace; {
 		case len(k.Bindings) > 1:

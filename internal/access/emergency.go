@@ -6,7 +6,6 @@ package access
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -118,16 +117,21 @@ func before(o, g *v1alpha1.ProdAccessGrant) bool {
 }
 
 // KnownUnfit is what AWS said last about the subject of an emergency, if that was something bad: it stays known while AWS cannot
-// be asked. Others are all emergencies there are.
+// be asked. Others are whatever else was asked for.
 func KnownUnfit(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant) Obstacle {
 	var last *metav1.Condition
+	var when time.Time
 	for _, o := range append([]*v1alpha1.ProdAccessGrant{g}, others...) {
 		c := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionEligible)
-		if c == nil || !slices.Contains(verdicts, c.Reason) || !SameSubject(o, g) {
+		if c == nil || !speaksOf(o, g, c.Reason) {
 			continue
 		}
-		if last == nil || c.LastTransitionTime.After(last.LastTransitionTime.Time) {
-			last = c
+		at := c.LastTransitionTime.Time
+		if begun := o.Status.ActivatedAt; c.Status == metav1.ConditionTrue && begun != nil && begun.After(at) {
+			at = begun.Time
+		}
+		if last == nil || at.After(when) {
+			last, when = c, at
 		}
 	}
 	if last == nil || last.Status == metav1.ConditionTrue {
@@ -136,9 +140,15 @@ func KnownUnfit(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant)
 	return Obstacle{last.Reason, last.Message}
 }
 
-// verdicts are the reasons of Eligible by which AWS has spoken.
-var verdicts = []string{
-	v1alpha1.ReasonEligible, v1alpha1.ReasonMFAMissing, v1alpha1.ReasonQuarantined, v1alpha1.ReasonIdentityMismatch, v1alpha1.ReasonUserNotFound,
+// speaksOf says whether the reason that somebody is eligible for one thing, or not, says as much about the subject of another.
+func speaksOf(o, g *v1alpha1.ProdAccessGrant, reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonEligible, v1alpha1.ReasonMFAMissing, v1alpha1.ReasonQuarantined:
+		return sameName(o.Spec.Subject.IAMUser, g.Spec.Subject.IAMUser)
+	case v1alpha1.ReasonIdentityMismatch, v1alpha1.ReasonUserNotFound:
+		return o.Spec.Subject == g.Spec.Subject
+	}
+	return false
 }
 
 func sameEmergency(a, b *v1alpha1.ProdAccessGrant) bool {
@@ -170,16 +180,15 @@ func (c *decider) opening() Decision {
 		return d
 	}
 	switch p := c.Person; {
-	case p != nil && p.Unavailable != "" && c.AWS && c.prior == v1alpha1.StateGranting && !c.owing():
-		// Who it is was known when this was begun, and Kubernetes does not wait for AWS.
-		return c.plan()
-	case c.owing() && c.prior == v1alpha1.StateGranting && (p == nil || p.Unavailable != ""):
+	case !c.AWS:
+	case p == nil && c.prior == v1alpha1.StateGranting && c.owing():
 		return c.openUnverified()
-	case c.AWS && p == nil:
+	case p == nil:
 		return c.identify(c.keep(c.prior, ""))
-	case c.AWS && p.Unavailable != "" && !p.UnreachableSince.IsZero():
-		return c.unreachable()
-	case r.NotReady != "":
+	case p.Unavailable != "":
+		return c.unheard()
+	}
+	if r.NotReady != "" {
 		return c.blocked(Obstacle{v1alpha1.ReasonRoleNotReady, fmt.Sprintf("the role %s is not ready: %s", r.Name, r.NotReady)})
 	}
 	o, eligible := c.hurdle(r.Groups())
@@ -190,6 +199,32 @@ func (c *decider) opening() Decision {
 	}
 	d := c.plan()
 	d.Eligible = eligible
+	return d
+}
+
+// unheard decides about an emergency whose person AWS cannot be asked about now.
+func (c *decider) unheard() Decision {
+	writing := c.prior == v1alpha1.StateGranting
+	switch o := c.Obstacle; {
+	case o.Reason != "":
+		d := c.blocked(o)
+		d.RecheckAfter = RecheckAfter
+		return d
+	case writing && c.owing():
+		return c.openUnverified()
+	case writing:
+		// Who it is was known when this was begun, and Kubernetes does not wait for AWS.
+		return c.plan()
+	case c.Unfit.Reason != "":
+		d := c.blocked(c.Unfit)
+		d.RecheckAfter = RetryAfter
+		return d
+	case !c.Person.UnreachableSince.IsZero():
+		return c.unreachable()
+	}
+	o, eligible := c.hurdle(c.Role.Groups())
+	d := c.blocked(o)
+	d.Eligible, d.RecheckAfter = eligible, RetryAfter
 	return d
 }
 
@@ -224,11 +259,6 @@ func (c *decider) owing() bool {
 // unreachable opens Kubernetes alone once AWS has been unreachable for long enough, and for whoever opened it alone: their
 // name is what the API server has proven.
 func (c *decider) unreachable() Decision {
-	if o := c.Unfit; o.Reason != "" {
-		d := c.blocked(o)
-		d.RecheckAfter = RetryAfter
-		return d
-	}
 	since, by := c.Person.UnreachableSince, c.Grant.Spec.RequestedBy
 	opens := since.Add(UnreachableFor)
 	d := c.blocked(Obstacle{v1alpha1.ReasonAWSUnavailable, fmt.Sprintf("the IAM user %s cannot be verified: %s", c.Grant.Spec.Subject.IAMUser, c.Person.Unavailable)})

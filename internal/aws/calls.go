@@ -117,8 +117,12 @@ func (c *calls) patience(a Action) time.Duration {
 func (c *calls) wait(ctx context.Context, now *call) error {
 	began := c.options.Clock.Now()
 	defer func() { now.waited += c.options.Clock.Since(began) }()
-	if now.lane == emergency && c.limiter[share{now.action.Class, ordinary}].free() {
-		return nil
+	now.bucket = c.limiter[share{now.action.Class, now.lane}]
+	if now.lane == emergency {
+		if first := c.limiter[share{now.action.Class, ordinary}]; first.free() {
+			now.bucket = first
+			return nil
+		}
 	}
 	limit := c.options.Timeout
 	if now.removal {

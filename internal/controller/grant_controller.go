@@ -405,5 +405,17 @@ func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdA
 		logr.FromContextOrDiscard(ctx).Error(err, "looking for the same emergency")
 	}
 	access.ShareDeadline(g, others)
+	if g.Status.ActivatedAt != nil || access.Terminal(access.StateOf(g)) {
+		return g, glass, access.Obstacle{}, nil
+	}
+	// A grant may know better than an emergency of long ago.
+	grants, err := Grants{r.client}.List(ctx)
+	if err != nil {
+		return nil, nil, access.Obstacle{}, err
+	}
+	others = others[:0]
+	for i := range grants {
+		others = append(others, &grants[i])
+	}
 	return g, glass, access.KnownUnfit(g, others), nil
 }
