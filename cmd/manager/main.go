@@ -33,6 +33,7 @@ func root() *cobra.Command {
 	cmd.AddCommand(runCommand())
 	cmd.AddCommand(auditCommand())
 	cmd.AddCommand(awsCommand())
+	cmd.AddCommand(drillCommand())
 	return cmd
 }
 

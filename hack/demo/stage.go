@@ -37,7 +37,7 @@ var people = []struct {
 }{
 	{"dana", "asks for access (after config/samples)", []string{"engineers"}},
 	{"bob", "approves (after $DEMO/alice-chg-1042-bob.yaml)", []string{"platform-leads"}},
-	{"carol", "approves", []string{"platform-leads"}},
+	{"carol", "approves, and is on call: opens roles in emergencies (after config/samples/breakglass.yaml)", []string{"platform-leads", "on-call"}},
 	{"frank", "is security: revokes and lifts (after config/samples)", []string{"security"}},
 	{"alice", "works on infrastructure", nil},
 	{"grace", "works on infrastructure", nil},
@@ -77,7 +77,7 @@ func (s *stage) open(ctx context.Context) error {
 		{"the manifests of config/crd, rbac, roles and admission are applied, and refuse what is forged", func(ctx context.Context) error { return operator.Install(ctx, s.cp, config) }},
 		{"a fake IAM serves users with MFA devices, and the groups of the roles", s.startIAM},
 		{"the groups have the policies that `manager aws render` prints, the users its permissions boundary", s.administer},
-		{"people have certificates, and the right to ask, to approve or to revoke", s.equip},
+		{"people have certificates, and the right to ask, to approve, to open in an emergency or to revoke", s.equip},
 		{"the operator is ready, with a token of its own service account", s.startOperator},
 		{"the operator has seen for itself that admission refuses what is forged", s.waitForGuard},
 	} {

@@ -20,7 +20,10 @@ const (
 	byHand      = "grace-chg-1050"
 	audited     = "heidi-audit"
 	fenced      = "ivan-chg-1061"
+	// glass is the one that nobody has approved: a BreakGlass.
+	glass = "carol-inc-9"
 
+	managerGroup  = "hera-prod-infra-manager"
 	memberGroup   = "hera-prod-infra-member"
 	securityGroup = "hera-prod-security-engineer"
 )
@@ -31,7 +34,7 @@ const fencedFor = 12 * time.Second
 // lasts is how long each grant lasts from the beginning of the story: those that end by themselves long enough on a busy
 // machine for all that comes before, the others longer than the story.
 var lasts = map[string]time.Duration{
-	planned: 48 * time.Second, overlapping: 55 * time.Second, emergency: time.Hour, byHand: time.Hour, audited: time.Hour,
+	planned: 50 * time.Second, overlapping: 57 * time.Second, emergency: time.Hour, byHand: time.Hour, audited: time.Hour,
 }
 
 // What people try: the first is in infra-member, the second is not; the others are about a developer.
@@ -50,6 +53,7 @@ func (s *story) steps() []step {
 	return []step{
 		{"Dana asks for infra-member for Alice, until " + at(planned), s.request},
 		{"Two people have to approve, and nobody is two people", s.approval},
+		{"Production is down: Carol, who is on call, opens infra-manager for herself, for a minute", s.alarm},
 		{"Heidi, who audits, loses her phone: her MFA device is deactivated in AWS", s.loss},
 		{"Alice needs longer: a second grant, until " + at(overlapping) + ", overlaps the first", s.overlap},
 		{"An incident: Eve, a developer, may look at payments until " + at(emergency) + ", and no more", s.incident},
@@ -58,6 +62,7 @@ func (s *story) steps() []step {
 		{"A revocation beats whoever applies the manifests again, be it a person or a GitOps tool", s.recreation},
 		{"Without MFA no access: Heidi's is suspended until she has another phone", s.suspension},
 		{"Access ends by itself: at " + at(planned) + " the first of Alice's grants, at " + at(overlapping) + " the second", s.expiry},
+		{"The emergency ends by itself as well, and is over when somebody else has approved Carol's report on it", s.report},
 		{"Over is over: the same manifest gives nothing", s.again},
 		{"The operator is killed, and AWS itself ends Ivan's access at his deadline", s.fence},
 		{"Heidi has another phone, and so her access is back", s.comeback},
@@ -88,6 +93,29 @@ func (s *story) approval(ctx context.Context) {
 	s.check(ctx, "Kubernetes agrees", s.canI("alice", works), "yes")
 	s.check(ctx, "IAM agrees", s.members(memberGroup), "alice")
 	s.check(ctx, "infra-member deletes nothing that is the whole cluster's", s.canI("alice", destroys), "no")
+}
+
+func (s *story) alarm(ctx context.Context) {
+	file := s.manifest(ctx, glass, "breakglass.yaml", func(spec map[string]any) {
+		spec["subject"] = map[string]any{"iamUser": "carol", "kubernetesUser": username("carol")}
+		spec["incident"], spec["duration"], spec["openedBy"] = "INC-9", "1m", username("carol")
+	})
+	s.act(ctx, s.kubectl("carol", "create", "-f", file))
+	s.check(ctx, "it is open, and nobody was asked", s.emergencies(glass), "Granted")
+	s.check(ctx, "in Kubernetes Carol may do what infra-member may not", s.canI("carol", destroys), "yes")
+	s.check(ctx, "and in IAM", s.members(managerGroup), "carol")
+	s.check(ctx, "everybody is told by an event",
+		s.kubectl("", "get", "events", "--field-selector", "reason=Opened", "--no-headers"), "Warning", "emergency INC-9")
+	s.check(ctx, "and by the audit trail", s.eventsOf("carol"), "opened: emergency INC-9", "granted: ")
+	s.refused(ctx, "it cannot be hidden", s.kubectl("carol", "delete", "bg", glass), "a BreakGlass is not ended by deleting it")
+	if until, ok := s.until(ctx, "there is a deadline", s.kubectl("", "get", "bg", glass, "-o", "jsonpath={.status.expiresAt}"), "Z"); ok {
+		deadline, err := time.Parse(time.RFC3339, until)
+		if err != nil {
+			s.fail(ctx, err.Error())
+		}
+		s.ends[glass] = deadline.Local()
+	}
+	s.note(ctx, "it ends by itself, at "+s.ends[glass].Format(time.TimeOnly)+". More of it later")
 }
 
 func (s *story) loss(ctx context.Context) {
@@ -207,6 +235,54 @@ func (s *story) again(ctx context.Context) {
 	s.check(ctx, "no binding of hers is left or made", s.bindings("alice"), "")
 	s.check(ctx, "Alice has no access to Kubernetes", s.canI("alice", works), "no")
 	s.check(ctx, "nobody is in the IAM group", s.members(memberGroup), "")
+}
+
+func (s *story) report(ctx context.Context) {
+	if time.Now().Before(s.ends[glass]) { // otherwise it is too late to measure
+		s.watch(ctx, glass, []trace{s.binding(glass), s.membership(managerGroup, "carol")}, nil)
+	}
+	s.check(ctx, "it is over, and its report is due", s.emergencies(glass), "Expired", "Pending")
+	s.check(ctx, "Carol has no access to Kubernetes", s.canI("carol", destroys), "no")
+	s.check(ctx, "nor in IAM", s.groupsOf("carol"), "")
+	s.check(ctx, "the operator says until when, and what to do", s.reported(), "due by", "nobody has written the report")
+	s.refused(ctx, "until somebody has approved it, it is kept", s.kubectl("carol", "delete", "bg", glass), "it is kept until its report is approved")
+	write := func(summary string) command {
+		return s.kubectl("carol", "patch", "bg", glass, "--type=merge", "-p",
+			fmt.Sprintf(`{"spec":{"report":{"summary":"%s","writtenBy":"%s"}}}`, summary, username("carol")))
+	}
+	s.act(ctx, write("The database of payments was full; its volume is larger now."))
+	s.judge(ctx, "carol")
+	s.check(ctx, "nobody approves the report on what they did themselves", s.reported(), "not counted: "+glass+"-carol: ", username("carol"))
+	s.judge(ctx, "bob")
+	s.check(ctx, "Bob was neither who opened it nor whose access it was", s.emergencies(glass), "Expired", "Approved")
+	s.refused(ctx, "what is approved is not changed", write("Nothing happened, and nobody did anything."), "an approved report is never changed")
+	s.check(ctx, "the audit trail has all of it", s.eventsOf("carol"), "opened: ", "granted: ", "expired: ", "report-written: ", "report-approved: ")
+	s.act(ctx, s.kubectl("carol", "delete", "bg", glass))
+	s.check(ctx, "now it may go", s.emergencies(), "")
+}
+
+// judge lets a person approve the report of the emergency.
+func (s *story) judge(ctx context.Context, who string) {
+	answer, ok := s.until(ctx, "there is a report to approve",
+		s.kubectl(who, "get", "bg", glass, "-o", "jsonpath={.spec.role} {.metadata.uid} {.status.reportDigest}"), "sha256:")
+	if !ok {
+		return
+	}
+	found := strings.Fields(answer)
+	file := s.manifest(ctx, glass+"-"+who, "breakglass-approval.yaml", func(spec map[string]any) {
+		spec["target"] = map[string]any{"kind": string(v1alpha1.TargetBreakGlass), "name": glass, "uid": found[1]}
+		spec["role"], spec["digest"], spec["approver"] = found[0], found[2], username(who)
+	})
+	s.act(ctx, s.kubectl(who, "create", "-f", file))
+}
+
+func (s *story) emergencies(args ...string) command {
+	return s.kubectl("", append([]string{"get", "bg", "--no-headers"}, args...)...)
+}
+
+// reported is what the operator says about the report.
+func (s *story) reported() command {
+	return s.kubectl("", "get", "bg", glass, "-o", `jsonpath={.status.conditions[?(@.type=="Reported")].message}`)
 }
 
 func (s *story) fence(ctx context.Context) {

@@ -127,7 +127,7 @@ func (b *bench) setUp(ctx context.Context) {
 	})
 }
 
-// givePeopleRights lets people ask and approve in their own names, as admission demands it, and this program stand in
+// givePeopleRights lets people ask, approve and open in their own names, as admission demands it, and this program stand in
 // for the operator.
 func (b *bench) givePeopleRights(ctx context.Context) {
 	b.people = map[string]client.Client{}
@@ -143,6 +143,7 @@ func (b *bench) givePeopleRights(ctx context.Context) {
 			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole}}))
 	}
 	bind(requester, "prod-access-requester")
+	bind(opener, "prod-access-break-glass")
 	for _, approver := range approvers {
 		bind(approver, "prod-access-approver")
 	}

@@ -23,13 +23,15 @@ import (
 
 const legend = `
 Floors are bare calls of one client without a rate limit, in the same run. Of one approved: a custom resource with the
-schema of grants, a binding and a status patch, one after the other. Of the others: bindings; of many, by 10 workers,
-the mean of one time before and one after. Percentiles are by nearest rank.
+schema of grants, a binding and a status patch, one after the other; of an emergency, two status patches. Of the others:
+bindings; of many, by 10 workers, the mean of one time before and one after. Percentiles are by nearest rank.
 Usable: binding seen by watch and membership in IAM's state; from just before the last approval is sent.
+Of an emergency: from just before it is opened, and besides the API server says that the person may do what the role gives.
 Gone: binding seen deleted by watch, from the exact deadline; a bare one from just before its deletion is sent.
 Writes and IAM calls: the most of any of ten grants of one namespace, one group and two approvals, half of them ended by
 their deadline and then deleted, half deleted while active. Writes are the API server's audit log of the operator,
-refused ones included, without events and leases.
+refused ones included, without events and leases. Of emergencies: the most of any, all of one group, opened for a minute,
+ended by their deadline, reported, approved and deleted.
 Everybody has a password, an access key and a permissions boundary, so that activating includes their ages and a fence.
 Sweeps: all calls of a minute in which everything is looked at every 15 seconds, divided by four.
 At a rate: what goes beyond a second's worth, which may go at once, divided by time and rate.
@@ -48,7 +50,7 @@ func run() error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Float64Var(&b.scale, "scale", 1, "share of the full number of objects, such as 0.1")
 	flags.StringVar(&b.binary, "manager", "bin/manager", "the operator's binary")
-	only := flags.String("only", "", "the parts to run, with commas: counts, one, many, end, storm, start, sweeps, limited; empty: all")
+	only := flags.String("only", "", "the parts to run, with commas: counts, one, emergency, many, end, storm, start, sweeps, limited; empty: all")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (b *bench) measure(ctx context.Context, only string) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context)
-	}{{"counts", b.counts}, {"one", b.oneApproved}, {"many", b.manyApproved}, {"end", b.oneEnds}, {"storm", b.storm}, {"start", b.start}, {"sweeps", b.sweeps}, {"limited", b.limited}} {
+	}{{"counts", b.counts}, {"one", b.oneApproved}, {"emergency", b.emergencies}, {"many", b.manyApproved}, {"end", b.oneEnds}, {"storm", b.storm}, {"start", b.start}, {"sweeps", b.sweeps}, {"limited", b.limited}} {
 		if only == "" || slices.Contains(strings.Split(only, ","), part.name) {
 			part.run(ctx)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,8 @@ const (
 
 const (
 	requester = "dana@hera.example"
+	// opener opens roles in emergencies, for others, and writes the reports.
+	opener = "erin@hera.example"
 	// self is who the operator is to the API server.
 	self = "system:serviceaccount:" + systemNamespace + ":prod-access-controller-manager"
 )
@@ -56,6 +59,7 @@ func (b *bench) createRoles(ctx context.Context) {
 			// As shipped: what it costs to look at credentials is part of what is measured.
 			Requirements: v1alpha1.Requirements{MaxCredentialAge: &metav1.Duration{Duration: 1440 * time.Hour}, OnStale: v1alpha1.StaleSuspend},
 			AWS:          &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{v1alpha1.IAMGroupName("hera-prod-" + name)}},
+			BreakGlass:   &v1alpha1.BreakGlassPolicy{MaxDuration: metav1.Duration{Duration: time.Hour}, ReportWithin: metav1.Duration{Duration: 72 * time.Hour}},
 		}}
 		check(b.kube.Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: clusterRole}, Rules: rules}))
 		check(b.kube.Create(ctx, r))
@@ -75,9 +79,10 @@ func (b *bench) rolesReady(ctx context.Context) {
 	check(operator.WaitGuarded(ctx, b.cp))
 }
 
-// request is a grant with its role and person.
+// request is a grant with its role and person, or an emergency, whose grant stands for it once it is opened.
 type request struct {
 	grant  *v1alpha1.ProdAccessGrant
+	glass  *v1alpha1.BreakGlass
 	role   role
 	person access.Person
 }
@@ -132,6 +137,70 @@ func (b *bench) newRequests(n int, expires time.Time) (all []*request) {
 		all = append(all, b.newRequest(b.newPerson(), b.roles[0], expires))
 	}
 	return all
+}
+
+// newEmergency makes one that is not opened yet.
+func (b *bench) newEmergency(p access.Person, lasts time.Duration) *request {
+	r := b.newRequest(p, b.roles[0], time.Now())
+	spec := r.grant.Spec
+	r.glass = &v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: "glass-" + p.Name}, Spec: v1alpha1.BreakGlassSpec{
+		Subject: spec.Subject, Role: spec.Role, Namespaces: spec.Namespaces, Incident: "INC-" + p.Name, Reason: spec.Reason,
+		Duration: metav1.Duration{Duration: lasts}, OpenedBy: opener,
+	}}
+	return r
+}
+
+// open opens an emergency.
+func (b *bench) open(ctx context.Context, r *request) {
+	check(b.people[opener].Create(ctx, r.glass))
+	r.grant = access.FromBreakGlass(r.glass)
+}
+
+// mayRead waits until the API server lets the person of a request do what the role gives.
+func (b *bench) mayRead(ctx context.Context, r *request) time.Time {
+	for {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: r.person.KubernetesUsers[0],
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: boundNamespace, Verb: "get", Resource: "configmaps"}}}
+		check(b.kube.Create(ctx, review))
+		if review.Status.Allowed {
+			return time.Now()
+		}
+	}
+}
+
+// reachGlass waits until something holds for all emergencies.
+func (b *bench) reachGlass(ctx context.Context, what string, all []*request, holds func(*v1alpha1.BreakGlass) bool) {
+	b.until(ctx, 20*time.Millisecond, fmt.Sprintf("not all of %d emergencies are %s yet", len(all), what), func() bool {
+		for len(all) > 0 {
+			now := &v1alpha1.BreakGlass{} // what is absent now must not be taken from before
+			check(b.kube.Get(ctx, client.ObjectKeyFromObject(all[0].glass), now))
+			all[0].glass, all[0].grant = now, access.FromBreakGlass(now)
+			if !holds(now) {
+				return false
+			}
+			all = all[1:]
+		}
+		return true
+	})
+}
+
+// glassIn says whether an emergency is in a state.
+func glassIn(state string) func(*v1alpha1.BreakGlass) bool {
+	return func(g *v1alpha1.BreakGlass) bool { return access.StateOf(access.FromBreakGlass(g)) == state }
+}
+
+// report writes the report of an emergency that is over.
+func (b *bench) report(ctx context.Context, r *request) error {
+	stored := r.glass.DeepCopy()
+	r.glass.Spec.Report = &v1alpha1.EmergencyReport{Summary: "the disk was replaced, and the database answers", WrittenBy: opener}
+	return b.people[opener].Patch(ctx, r.glass, client.MergeFrom(stored))
+}
+
+func reportApproval(r *request, approver string) *v1alpha1.AccessApproval {
+	return &v1alpha1.AccessApproval{ObjectMeta: metav1.ObjectMeta{GenerateName: r.glass.Name + "-"}, Spec: v1alpha1.AccessApprovalSpec{
+		Target: v1alpha1.ApprovalTarget{Kind: v1alpha1.TargetBreakGlass, Name: r.glass.Name, UID: string(r.glass.UID)},
+		Role:   r.role.Name, Decision: v1alpha1.DecisionApprove, Approver: v1alpha1.Username(approver), Digest: r.glass.Status.ReportDigest,
+	}}
 }
 
 func approval(r *request, approver string) *v1alpha1.AccessApproval {
@@ -249,14 +318,17 @@ func (b *bench) bareBindings(ctx context.Context, like []*request) (creates, del
 	return creates, time.Since(began)
 }
 
-// clean deletes every grant and approval, and waits until the operator has let them go.
+// clean deletes every grant, emergency and approval, and waits until the operator has let them go.
 func (b *bench) clean(ctx context.Context) {
 	check(b.kube.DeleteAllOf(ctx, &v1alpha1.ProdAccessGrant{}))
+	check(b.kube.DeleteAllOf(ctx, &v1alpha1.BreakGlass{}))
 	check(b.kube.DeleteAllOf(ctx, &v1alpha1.AccessApproval{}))
 	b.until(ctx, 500*time.Millisecond, "deleted grants are not gone yet", func() bool {
-		var list v1alpha1.ProdAccessGrantList
-		check(b.kube.List(ctx, &list, client.Limit(1)))
-		return len(list.Items) == 0
+		var grants v1alpha1.ProdAccessGrantList
+		var emergencies v1alpha1.BreakGlassList
+		check(b.kube.List(ctx, &grants, client.Limit(1)))
+		check(b.kube.List(ctx, &emergencies, client.Limit(1)))
+		return len(grants.Items)+len(emergencies.Items) == 0
 	})
 }
 

@@ -37,23 +37,28 @@ func (b *bench) counts(ctx context.Context) {
 	b.reachState(ctx, v1alpha1.StateExpired, expiring)
 	b.clean(ctx)
 	b.settle(ctx)
+	writes, activate, end := b.costs(all, activating)
+	b.counted("Kubernetes writes in a grant's life", writes, 10)
+	b.counted("IAM calls to activate", activate, 8)
+	b.counted("IAM calls to end", end, 5)
+}
+
+// costs are the most writes and IAM calls that any request has taken, of which these many to activate it.
+func (b *bench) costs(all []*request, activating map[string]int) (most, activate, end int) {
 	calls, writes := b.callsByPerson(), map[string][]write{}
 	for _, w := range b.audit.writes() {
 		writes[w.ObjectRef.Name] = append(writes[w.ObjectRef.Name], w)
 	}
-	var most []write
-	var activate, end int
+	var longest []write
 	for _, r := range all {
-		if l := slices.Concat(writes[r.grant.Name], writes[access.BindingName(r.grant)]); len(l) > len(most) {
-			most = l
+		if l := slices.Concat(writes[r.grant.Name], writes[access.BindingName(r.grant)]); len(l) > len(longest) {
+			longest = l
 		}
 		activate = max(activate, activating[r.person.Name])
 		end = max(end, calls[r.person.Name]-activating[r.person.Name])
 	}
-	b.say("writes: %v", most)
-	b.counted("Kubernetes writes in a grant's life", len(most), 10)
-	b.counted("IAM calls to activate", activate, 8)
-	b.counted("IAM calls to end", end, 5)
+	b.say("writes: %v", longest)
+	return len(longest), activate, end
 }
 
 func (b *bench) callsByPerson() map[string]int {
@@ -87,6 +92,50 @@ func (b *bench) oneApproved(ctx context.Context) {
 	}
 }
 
+// emergencies measures from opening to use, one emergency at a time, and counts the writes and IAM calls of their lives.
+func (b *bench) emergencies(ctx context.Context) {
+	b.newAccount() // of people who were there when AWS made its credential report
+	var all []*request
+	for range b.scaled(50, 20) {
+		all = append(all, b.newEmergency(b.newPerson(), time.Minute))
+	}
+	b.running(ctx)
+	b.until(ctx, 100*time.Millisecond, "AWS is making its credential report", func() bool { return b.iam.Count("GetCredentialReport") > 0 })
+	b.settle(ctx)
+	var measured, floor []time.Duration
+	stop := b.progress(ctx, func() { b.say("emergencies: %d samples", len(measured)) })
+	for i, r := range all {
+		began := time.Now()
+		b.open(ctx, r)
+		must(b.seen.wait(ctx, r.bound()))
+		may, joined := b.mayRead(ctx, r), must(b.seen.wait(ctx, r.joined()))
+		measured = append(measured, max(may.Sub(began), joined.Sub(began)))
+		b.reachGlass(ctx, v1alpha1.StateGranted, all[i:i+1], glassIn(v1alpha1.StateGranted))
+
+		// What is written until then: itself, the finalizer, the intent and the binding.
+		began = time.Now()
+		check(b.bareLife(ctx, r, granting(r), r.grant.Status))
+		floor = append(floor, time.Since(began))
+	}
+	stop()
+	for _, p := range []int{50, 99} {
+		b.timed(fmt.Sprintf("emergency opened → usable, p%d", p), percentile(measured, p), percentile(floor, p), 3)
+	}
+	activating := b.callsByPerson()
+	b.reachGlass(ctx, v1alpha1.StateExpired, all, glassIn(v1alpha1.StateExpired))
+	b.each(ctx, "reporting", all, func(r *request) error { return b.report(ctx, r) })
+	b.reachGlass(ctx, "reported", all, func(g *v1alpha1.BreakGlass) bool { return g.Status.ReportDigest != "" })
+	b.each(ctx, "approving", all, func(r *request) error { return b.people[approvers[0]].Create(ctx, reportApproval(r, approvers[0])) })
+	b.reachGlass(ctx, "approved", all, func(g *v1alpha1.BreakGlass) bool { return g.Status.ReportApprovedBy != "" })
+	b.clean(ctx)
+	b.settle(ctx)
+	writes, activate, end := b.costs(all, activating)
+	// Beyond a grant's there are those about the report: it is written and approved.
+	b.counted("Kubernetes writes in an emergency's life", writes, 12)
+	b.counted("IAM calls to open an emergency", activate, 8)
+	b.counted("IAM calls to end an emergency", end, 5)
+}
+
 // manyApproved measures until all of many grants that were approved at once are usable.
 func (b *bench) manyApproved(ctx context.Context) {
 	b.running(ctx)
@@ -106,12 +155,17 @@ func (b *bench) manyApproved(ctx context.Context) {
 	// How much of that are the writes themselves: an approval, the binding, the status before and after it.
 	began = time.Now()
 	b.each(ctx, "floor", all, func(r *request) error {
-		granting := r.grant.Status.DeepCopy()
-		granting.ActivatedAt, granting.Conditions[0].Message = nil, "access is being written"
-		return b.bareLife(ctx, r, *granting, r.grant.Status)
+		return b.bareLife(ctx, r, granting(r), r.grant.Status)
 	})
 	same := time.Since(began)
 	b.add(line{name: what + ", to the same writes bare", measured: short(usable), floor: short(same), ratio: fmt.Sprintf("%.1f", float64(usable)/float64(same))})
+}
+
+// granting is much like the status that a request had before it was granted.
+func granting(r *request) v1alpha1.ProdAccessGrantStatus {
+	s := r.grant.Status.DeepCopy()
+	s.ActivatedAt, s.Conditions[0].Message = nil, "access is being written"
+	return *s
 }
 
 // oneEnds measures from the deadline, one grant a second.
