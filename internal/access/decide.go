@@ -234,7 +234,7 @@ func (c *decider) whenDone(d Decision) Decision {
 }
 
 func (c *decider) grantedMessage(d *Decision) string {
-	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(given(&d.AWS, &d.Kubernetes, false), "; "))
+	return fmt.Sprintf("access until %s: %s", stamp(c.deadline), strings.Join(given(&d.AWS, &d.Kubernetes, Emergency(c.Grant)), "; "))
 }
 
 // Gives says whether a grant gives anything now, as far as it was seen.

@@ -21,6 +21,9 @@ const UnreachableFor = 30 * time.Second
 // unreachableRetry is how soon AWS is asked again meanwhile: a question that is not answered takes longer than that.
 const unreachableRetry = 2 * time.Second
 
+// unseenFor is how long after its creation an emergency waits for one that came before it.
+const unseenFor = 30 * time.Second
+
 // FromBreakGlass is an emergency in the form that decisions and engines work on, so that there is one way to give access and
 // to take it away: a grant that needs no approval, whose deadline counts from its creation, and whose kind tells what it
 // is. It shares nothing with the object.
@@ -88,21 +91,31 @@ func requestDigest(g *v1alpha1.ProdAccessGrant) string {
 }
 
 // ShareDeadline brings the deadline of an emergency forward to that of the first one for the same subject, role and incident
-// that gave access, or is about to: opening it once more does not restart the clock. One that comes later changes nothing
-// for those before it. Others are all emergencies there are.
-func ShareDeadline(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant) {
+// that gave access, or may have: opening it once more does not restart the clock. One that comes later changes nothing
+// for those before it. Others are all emergencies there are. It says whether to wait for one that came before, and of which
+// nothing is known yet.
+func ShareDeadline(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant, now time.Time) (wait bool) {
 	var first *v1alpha1.ProdAccessGrant
 	for _, o := range others {
-		if o.UID != g.UID && sameEmergency(o, g) && (begun(o) || StateOf(o) == "") && before(o, g) && (first == nil || before(o, first)) {
-			first = o
+		if o.UID == g.UID || !sameEmergency(o, g) || !before(o, g) {
+			continue
+		}
+		switch {
+		case begun(o):
+			if first == nil || before(o, first) {
+				first = o
+			}
+		case StateOf(o) == "" && now.Before(Deadline(o)) && now.Before(g.CreationTimestamp.Add(unseenFor)):
+			wait = true
 		}
 	}
 	if first == nil {
-		return
+		return wait
 	}
 	if until := Deadline(first); until.Before(g.Spec.ExpiresAt.Time) {
 		g.Spec.ExpiresAt = metav1.NewTime(until)
 	}
+	return wait
 }
 
 // begun says whether an emergency gave access, or may have.
@@ -144,7 +157,8 @@ func KnownUnfit(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant)
 func speaksOf(o, g *v1alpha1.ProdAccessGrant, reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonEligible, v1alpha1.ReasonMFAMissing, v1alpha1.ReasonQuarantined:
-		return sameName(o.Spec.Subject.IAMUser, g.Spec.Subject.IAMUser)
+		// AWS is asked about those only once it has shown that the names are one person's; and without AWS anybody can type any.
+		return SameSubject(o, g)
 	case v1alpha1.ReasonIdentityMismatch, v1alpha1.ReasonUserNotFound:
 		return o.Spec.Subject == g.Spec.Subject
 	}
@@ -195,6 +209,9 @@ func (c *decider) opening() Decision {
 	if o.Reason != "" {
 		d := c.blocked(o)
 		d.Eligible, d.RecheckAfter = eligible, RetryAfter
+		if o.Reason == v1alpha1.ReasonMFAMissing || o.Reason == v1alpha1.ReasonQuarantined {
+			d.AWS.Names = Stored(c.Person.Names()) // whose it stays known of, by whatever name
+		}
 		return d
 	}
 	d := c.plan()

@@ -387,3 +387,109 @@ func TestSmallRates(t *testing.T) {
 		}
 	}
 }
+
+// An emergency does not stand in line behind ordinary work, however much of it there is, and has a limit too.
+func TestEmergenciesDoNotQueue(t *testing.T) {
+	r := newRig(t, aws.Options{Rate: 16})
+	for _, call := range []func(context.Context) error{r.add, r.get, r.page} {
+		r.flood(t, 200, call)
+	}
+	ctx := aws.ForEmergency(t.Context())
+	for name, call := range map[string]func(context.Context) error{"reading": r.get, "addition": r.add, "account": r.page} {
+		if err := call(ctx); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if seen := r.last(); seen.Waited != 0 || seen.Removal {
+			t.Errorf("%s: %+v", name, seen)
+		}
+	}
+	if now := r.clock.Now(); !now.Equal(start) {
+		t.Errorf("it took until %s", now)
+	}
+	// The twin without the mark waits with the others.
+	brief, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := r.add(brief); err == nil {
+		t.Error("an addition that is not for an emergency overtook the others")
+	}
+}
+
+// Emergencies have a limit too, and however many there are, they leave removals their share; an emergency that takes away does so
+// as a removal.
+func TestEmergenciesLeaveRemovalsTheirShare(t *testing.T) {
+	r := newRig(t, aws.Options{Rate: 16})
+	for _, call := range []func(context.Context) error{r.add, r.get, r.page} {
+		r.flood(t, 200, func(ctx context.Context) error { return call(aws.ForEmergency(ctx)) })
+	}
+	brief, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	removal := aws.ForRemoval(brief)
+	for name, call := range map[string]func() error{
+		"reading":                        func() error { return r.get(removal) },
+		"account":                        func() error { return r.page(removal) },
+		"removal":                        func() error { return r.remove(removal) },
+		"removal, and nobody says so":    func() error { return r.remove(brief) },
+		"removal as a deed of emergency": func() error { return r.remove(aws.ForEmergency(brief)) },
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if seen := r.last(); seen.Waited != 0 || !seen.Removal {
+			t.Errorf("%s: %+v", name, seen)
+		}
+	}
+}
+
+// Where nobody waits, an emergency is no slower than anything else: it has the turns of ordinary work, and its own beside them.
+func TestEmergencyTakesAFreeTurn(t *testing.T) {
+	r := newRig(t, aws.Options{Rate: 16})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i := range 16 + 4 {
+		if err := r.get(aws.ForEmergency(ctx)); err != nil || r.last().Waited != 0 {
+			t.Fatalf("call %d waited %s: %v", i, r.last().Waited, err)
+		}
+	}
+	r.flood(t, 2, func(ctx context.Context) error { return r.get(aws.ForEmergency(ctx)) })
+}
+
+// At the lowest rate an emergency reads an account of many pages in the time that each call waits for its turn.
+func TestEmergencyAtTheLowestRate(t *testing.T) {
+	r := newRig(t, aws.Options{Rate: aws.LowestRate, Timeout: access.CallTimeout})
+	ctx, cancel := context.WithTimeout(aws.ForEmergency(t.Context()), time.Minute)
+	defer cancel()
+	for range 2 {
+		if err := r.page(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- r.page(ctx) }()
+	r.waiting(t, 2)
+	r.clock.Step(access.CallTimeout - time.Millisecond)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Within an emergency, what is marked as part of a removal is part of it, and the other way round; an addition never is.
+func TestLaneOfTheLastMark(t *testing.T) {
+	r := newRig(t, aws.Options{Rate: 16})
+	both := aws.ForRemoval(aws.ForEmergency(t.Context()))
+	for name, test := range map[string]struct {
+		call    func() error
+		removal bool
+	}{
+		"reading for a removal":          {func() error { return r.get(both) }, true},
+		"reading for an emergency":       {func() error { return r.get(aws.ForEmergency(both)) }, false},
+		"addition marked as a removal":   {func() error { return r.add(both) }, false},
+		"removal marked as an emergency": {func() error { return r.remove(aws.ForEmergency(both)) }, true},
+	} {
+		if err := test.call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if seen := r.last(); seen.Removal != test.removal {
+			t.Errorf("%s: %+v", name, seen)
+		}
+	}
+}

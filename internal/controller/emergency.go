@@ -6,6 +6,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,9 +34,9 @@ const (
 )
 
 // emergencies are all emergencies, in the form of grants, to be read alone.
-func emergencies(ctx context.Context, c client.Reader) ([]*v1alpha1.ProdAccessGrant, error) {
+func emergencies(ctx context.Context, c client.Reader, opts ...client.ListOption) ([]*v1alpha1.ProdAccessGrant, error) {
 	var list v1alpha1.BreakGlassList
-	if err := c.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.List(ctx, &list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
 		return nil, fmt.Errorf("listing BreakGlasses: %w", err)
 	}
 	all := make([]*v1alpha1.ProdAccessGrant, 0, len(list.Items))
@@ -51,6 +52,12 @@ func (p *pass) lane() *lane {
 		return p.tasks.urgent
 	}
 	return p.tasks.granting
+}
+
+// opened says whether the Kubernetes side of an emergency was seen: it gives access then, and AWS follows.
+func (p *pass) opened() bool {
+	return p.glass != nil && p.notes.Bindings.Reason == "" &&
+		slices.ContainsFunc(p.g.Status.Kubernetes.Bindings, func(b v1alpha1.GrantBinding) bool { return b.Intended && b.Observed })
 }
 
 // urgently gives the calls of an emergency a share of their own of what AWS is asked.
@@ -97,7 +104,7 @@ func (p *pass) account(ctx context.Context, told []v1alpha1.OutboxEntry) []v1alp
 	r := p.report(ctx)
 	s, at := &p.glass.Status, metav1.NewTime(p.now.Truncate(time.Second))
 	s.ReportDigest, s.ReportApprovedBy = r.Digest, r.ApprovedBy
-	if s.ReportDueAt == nil && !r.DueAt.IsZero() {
+	if s.ReportDueAt == nil && !r.DueAt.IsZero() && !p.reportUnread {
 		s.ReportDueAt = &metav1.Time{Time: r.DueAt}
 	}
 	if s.ReportRemindedAt == nil && r.Remind {
@@ -153,7 +160,7 @@ func reportChanges(before, after *v1alpha1.BreakGlass, at metav1.Time) []v1alpha
 func (p *pass) report(ctx context.Context) access.Report {
 	b := p.glass
 	f := access.ReportFacts{BreakGlass: b, Role: p.facts.Role, Guard: p.guard.State(), Revocations: p.facts.Revocations, Unknown: access.Asking}
-	if b.Status.EndedAt != nil {
+	if b.Status.EndedAt != nil && b.Status.ReportApprovedBy == "" {
 		p.hear(ctx, &f)
 	}
 	r := access.DecideReport(f, p.now)
@@ -177,6 +184,7 @@ func (p *pass) hear(ctx context.Context, f *access.ReportFacts) {
 	if f.Role == nil {
 		if f.Role, err = p.roles.Read(ctx, p.g.Spec.Role); err != nil {
 			p.log.Info("the report's role is not read", "trouble", err.Error())
+			p.reportUnread = !errors.Is(err, errNotLookedAt)
 		}
 	}
 	if f.BreakGlass.Spec.Report == nil {
@@ -274,7 +282,7 @@ func (p *pass) collectOtherAccess(ctx context.Context, f *v1alpha1.EmergencyFact
 	}
 	for i := range grants {
 		g := &grants[i]
-		if g.UID == p.g.UID || access.StateOf(g) != v1alpha1.StateGranted || !access.SameSubject(g, p.g) {
+		if g.UID == p.g.UID || !access.Gives(g) || !access.SameSubject(g, p.g) {
 			continue
 		}
 		held := v1alpha1.HeldAccess{Kind: access.KindOf(g), Name: g.Name, Role: g.Spec.Role, Until: metav1.NewTime(access.Deadline(g).UTC())}

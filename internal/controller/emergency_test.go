@@ -234,8 +234,8 @@ func TestEmergencyThatDoesNotOpen(t *testing.T) {
 		"the role does not exist":         {&v1alpha1.AccessRole{ObjectMeta: metav1.ObjectMeta{Name: "nothing"}}, nil, "there is no AccessRole nothing"},
 		"too long":                        {r, func(b *v1alpha1.BreakGlass) { b.Spec.Duration.Duration = 5 * time.Hour }, "the role " + r.Name + " allows 4h0m0s"},
 		"in namespaces":                   {r, func(b *v1alpha1.BreakGlass) { b.Spec.Namespaces = []v1alpha1.NamespaceName{"payments"} }, "not bound in namespaces: open another BreakGlass"},
-		"the IAM user does not exist":     {r, func(b *v1alpha1.BreakGlass) { b.Spec.Subject.IAMUser = "nobody" }, "AWS has no IAM user nobody: open another BreakGlass"},
-		"somebody else's username":        {r, func(b *v1alpha1.BreakGlass) { b.Spec.Subject.KubernetesUser = "mallory" }, "kubernetesUser mallory is not one of"},
+		"the IAM user does not exist":     {r, func(b *v1alpha1.BreakGlass) { b.Spec.Subject.IAMUser = "no-such-user" }, "AWS has no IAM user no-such-user: open another BreakGlass"},
+		"somebody else's username":        {r, func(b *v1alpha1.BreakGlass) { b.Spec.Subject.KubernetesUser = "another" }, "kubernetesUser another is not one of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

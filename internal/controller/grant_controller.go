@@ -7,6 +7,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -364,6 +365,9 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		return ctrl.Result{}, err
 	}
 	g, glass, unfit, err := r.read(ctx, req.Name)
+	if errors.Is(err, errNotFirst) {
+		return ctrl.Result{RequeueAfter: minBackoff, Priority: new(priorityEmergency)}, nil
+	}
 	if g == nil {
 		if strings.HasPrefix(req.Name, emergencyKey) {
 			r.countEmergencies(ctx)
@@ -380,6 +384,9 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences, Unfit: unfit}
 	return p.run(ctx)
 }
+
+// errNotFirst says that another emergency is to be looked at first, with which this one shares a deadline.
+var errNotFirst = errors.New("another emergency was opened before")
 
 // read reads what is to be looked at; nil if it is gone. Of an emergency, it is the object too, and what is known against its person.
 func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdAccessGrant, *v1alpha1.BreakGlass, access.Obstacle, error) {
@@ -404,7 +411,9 @@ func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdA
 		// When it ends for itself is known, and an end waits for nothing.
 		logr.FromContextOrDiscard(ctx).Error(err, "looking for the same emergency")
 	}
-	access.ShareDeadline(g, others)
+	if access.ShareDeadline(g, others, r.clock.Now()) && access.StateOf(g) == "" {
+		return nil, nil, access.Obstacle{}, errNotFirst
+	}
 	if g.Status.ActivatedAt != nil || access.Terminal(access.StateOf(g)) {
 		return g, glass, access.Obstacle{}, nil
 	}

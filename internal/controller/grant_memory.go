@@ -166,7 +166,7 @@ func (p *pass) tell(ctx context.Context, told []v1alpha1.OutboxEntry) {
 		return
 	}
 	// In order: what happened before is told before.
-	if len(p.g.Status.Outbox) == 0 {
+	if len(p.g.Status.Outbox) == 0 && (p.glass == nil || p.trail.Broken() == "") {
 		err := appendTo(ctx, p.trail, entriesOf(p.g, p.self, told)...)
 		if err == nil {
 			return

@@ -409,33 +409,51 @@ func (p *pass) retire(ctx context.Context) (again, inFlight bool, err error) {
 func (p *pass) sync(ctx context.Context, d *access.Decision) (again, inFlight bool, err error) {
 	// What the role no longer names goes first and waits for nobody.
 	p.unbind(ctx, func(b v1alpha1.GrantBinding) bool { return !b.Intended && b.Observed })
-	joined := true
-	if groups := p.unsettled(); len(groups) > 0 {
-		given, ok := await(p, about(taskSettle, groups), p.lane(), p.give(groups))
-		if !ok {
-			return false, true, nil
-		}
-		p.looked.Store(p.g.UID, p.now)
-		p.fenced(given.fence)
-		joined = p.merge(given.groups)
+	asked := len(p.unsettled()) > 0
+	joined, ok := p.join()
+	if !ok {
+		return false, true, nil
 	}
-	// In an emergency Kubernetes does not wait for AWS: the person is known.
+	// In an emergency Kubernetes is not held back by what AWS does not do: the person is known.
 	if joined || d.State == v1alpha1.StateGranted || p.glass != nil && p.facts.Obstacle.Reason == "" {
 		p.bind(ctx)
 	}
+	return p.concluded(d, joined, asked), false, nil
+}
+
+// concluded says whether what came of writing access has to be decided upon. asked says that memberships were to be settled,
+// and joined that they are.
+func (p *pass) concluded(d *access.Decision, joined, asked bool) (again bool) {
 	switch {
 	case p.facts.TakenAway != "":
-		return true, false, nil
+		return true
 	case d.State == v1alpha1.StateGranted:
 		p.failed = p.failed || p.facts.Obstacle.Reason != "" && p.again == 0
-		return false, false, nil
+		// What has followed in an emergency is told.
+		return p.glass != nil && asked && joined && !p.failed
 	case p.facts.Obstacle.Reason != "":
-		return true, false, nil
+		return true
 	case p.again > 0:
-		return false, false, nil
+		return false
 	}
-	p.facts.Done = joined && !p.failed
-	return p.facts.Done, false, nil
+	p.facts.Done = joined && !p.failed || p.opened()
+	return p.facts.Done
+}
+
+// join makes the memberships as they are intended, and says whether they are; ok is false while that is under way.
+func (p *pass) join() (joined, ok bool) {
+	groups := p.unsettled()
+	if len(groups) == 0 {
+		return true, true
+	}
+	given, ok := await(p, about(taskSettle, groups), p.lane(), p.give(groups))
+	if !ok {
+		return false, false
+	}
+	p.looked.Store(p.g.UID, p.now)
+	p.unfenced = false
+	p.fenced(given.fence)
+	return p.merge(given.groups), true
 }
 
 // unsettled are the memberships that are not as intended, or not fenced as they were.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
@@ -87,7 +88,7 @@ func measure(g *v1alpha1.ProdAccessGrant, state string, now time.Time) {
 
 // countEmergencies measures the emergencies that there are.
 func (r *GrantReconciler) countEmergencies(ctx context.Context) {
-	all, err := emergencies(ctx, r.client)
+	all, err := emergencies(ctx, r.client, client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return // counted the next time
 	}
@@ -101,7 +102,7 @@ func (r *GrantReconciler) countEmergencies(ctx context.Context) {
 		if c := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionReported); c != nil {
 			reports.WithLabelValues(c.Reason).Inc()
 		}
-		if access.StateOf(g) != v1alpha1.StateGranted {
+		if !access.Gives(g) {
 			continue
 		}
 		mfa := "verified"

@@ -194,4 +194,20 @@ func TestI10EmergencyWhileAWSIsUnreachable(t *testing.T) {
 		becomes(t, soon, b, v1alpha1.StateGranted)
 		opens(t, b, true, true)
 	}
+
+	// AWS that answers and writes nothing does not hold Kubernetes back.
+	iam.Inject("AddUserToGroup", fake.ServiceUnavailable)
+	half := open(t, person("half"), "infra-member", nil)
+	becomes(t, soon, half, v1alpha1.StateGranted, "ClusterRole prod-access-infra-member")
+	opens(t, half, true, false)
+	if c := meta.FindStatusCondition(half.Status.Conditions, v1alpha1.ConditionMembershipsSynced); c.Status != metav1.ConditionFalse {
+		t.Errorf("MembershipsSynced is %s: %s", c.Status, c.Message)
+	}
+	iam.ClearFaults()
+	eventually(t, time.Minute+soon, "AWS follows, and the status says so", func(ctx context.Context) (bool, error) {
+		err := admin.Get(ctx, client.ObjectKeyFromObject(half), half)
+		c := meta.FindStatusCondition(half.Status.Conditions, v1alpha1.ConditionActive)
+		return strings.Contains(c.Message, "IAM groups hera-prod-infra-member"), err
+	})
+	opens(t, half, true, true)
 }
