@@ -6,6 +6,7 @@ package access
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,8 +157,11 @@ func KnownUnfit(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant)
 // speaksOf says whether the reason that somebody is eligible for one thing, or not, says as much about the subject of another.
 func speaksOf(o, g *v1alpha1.ProdAccessGrant, reason string) bool {
 	switch reason {
-	case v1alpha1.ReasonEligible, v1alpha1.ReasonMFAMissing, v1alpha1.ReasonQuarantined:
-		// AWS is asked about those only once it has shown that the names are one person's; and without AWS anybody can type any.
+	case v1alpha1.ReasonEligible:
+		// Without AWS anybody can type any name of a subject: only about whoever opened it is something good believed.
+		return slices.ContainsFunc(SubjectNames(o), func(n string) bool { return samePerson(n, string(g.Spec.RequestedBy)) })
+	case v1alpha1.ReasonMFAMissing, v1alpha1.ReasonQuarantined:
+		// AWS is asked about those only once it has shown that the names are one person's.
 		return SameSubject(o, g)
 	case v1alpha1.ReasonIdentityMismatch, v1alpha1.ReasonUserNotFound:
 		return o.Spec.Subject == g.Spec.Subject
@@ -328,11 +332,12 @@ func (c *decider) openUnverified() Decision {
 
 // unverified is the answer to whether somebody is eligible whom AWS could not be asked about.
 func unverified(p *Person) Answer {
-	m := "MFA unverified: AWS cannot be reached; access to AWS follows once it has shown an MFA device, and if there is none, the emergency ends"
+	why := ""
 	if p != nil && p.Unavailable != "" {
-		m = fmt.Sprintf("MFA unverified: AWS cannot be reached (%s); access to AWS follows once it has shown an MFA device, and if there is none, the emergency ends", p.Unavailable)
+		why = " (" + p.Unavailable + ")"
 	}
-	return Answer{Reason: v1alpha1.ReasonMFAUnverified, Message: m}
+	return Answer{Reason: v1alpha1.ReasonMFAUnverified, Message: "MFA unverified: AWS cannot be reached" + why + "; access to AWS follows once it has shown an MFA device, " +
+		"and if there is none, the emergency ends"}
 }
 
 // verify decides about an emergency whose person is still to be verified: known to be bad ends it, known to be good adds the

@@ -1158,3 +1158,35 @@ func TestI1I2I3I10EmergencyHistories(t *testing.T) {
 		}
 	})
 }
+
+// I10: what AWS said well of somebody does not speak for another who types that name for an IAM user of their own while AWS is away.
+func TestI10GoodWordOfAnother(t *testing.T) {
+	object := func(subject v1alpha1.Subject, reason string, at time.Time) *v1alpha1.ProdAccessGrant {
+		b := emergency(reason + at.String())
+		b.Spec.Subject, b.Spec.OpenedBy = subject, "mallory"
+		status := metav1.ConditionFalse
+		if reason == v1alpha1.ReasonEligible {
+			status = metav1.ConditionTrue
+		}
+		b.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEligible, Status: status, Reason: reason, LastTransitionTime: metav1.NewTime(at)}}
+		return access.FromBreakGlass(b)
+	}
+	own := v1alpha1.Subject{IAMUser: "mallory", KubernetesUser: "mallory"}
+	bad := object(own, v1alpha1.ReasonMFAMissing, begin)
+	typed := object(v1alpha1.Subject{IAMUser: "alice", KubernetesUser: "mallory"}, v1alpha1.ReasonNotChecked, begin.Add(time.Hour))
+	for name, test := range map[string]struct {
+		later v1alpha1.Subject
+		unfit string
+	}{
+		"another's":   {v1alpha1.Subject{IAMUser: "alice"}, v1alpha1.ReasonMFAMissing},
+		"their own":   {own, ""},
+		"by one name": {v1alpha1.Subject{IAMUser: "mallory"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := object(test.later, v1alpha1.ReasonEligible, begin.Add(time.Minute))
+			if o := access.KnownUnfit(typed, []*v1alpha1.ProdAccessGrant{bad, good}); o.Reason != test.unfit {
+				t.Errorf("known unfit: %q, want %q", o.Reason, test.unfit)
+			}
+		})
+	}
+}

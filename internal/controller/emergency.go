@@ -138,8 +138,7 @@ func reportChanges(before, after *v1alpha1.BreakGlass, at metav1.Time) []v1alpha
 	}
 	was, is := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReported), meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReported)
 	if d := after.Status.ReportDigest; d != "" && d != before.Status.ReportDigest && after.Spec.Report != nil {
-		summary := after.Spec.Report.Summary
-		add(audit.EventReportWritten, fmt.Sprintf("the report of %s (%s): %s", after.Spec.Report.WrittenBy, d, strings.ToValidUTF8(summary[:min(len(summary), maxSummary)], "")))
+		add(audit.EventReportWritten, fmt.Sprintf("the report of %s (%s): %s", after.Spec.Report.WrittenBy, d, cut(after.Spec.Report.Summary, maxSummary)))
 	}
 	if before.Status.ReportRemindedAt == nil && after.Status.ReportRemindedAt != nil && is.Reason == v1alpha1.ReasonReportPending {
 		add(audit.EventReportDue, "the report is due within a day: "+is.Message)
@@ -249,7 +248,7 @@ func (p *pass) collect(ctx context.Context, told []v1alpha1.OutboxEntry) {
 	p.collectChanges(f, told)
 	if access.Gives(p.g) {
 		for _, what := range access.Given(p.g) {
-			f.Bound = noted(f.Bound, what[:min(len(what), maxBoundText)])
+			f.Bound = noted(f.Bound, cut(what, maxBoundText))
 		}
 		p.collectOtherAccess(ctx, f)
 	}
@@ -294,6 +293,9 @@ func (p *pass) collectOtherAccess(ctx context.Context, f *v1alpha1.EmergencyFact
 		}
 	}
 }
+
+// cut keeps so many bytes of a text, and no part of a character.
+func cut(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
 
 // noted adds what is not there yet, as long as there is room.
 func noted(list []string, what string) []string {
