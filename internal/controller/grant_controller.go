@@ -403,28 +403,43 @@ func (r *GrantReconciler) read(ctx context.Context, key string) (*v1alpha1.ProdA
 		return nil, nil, access.Obstacle{}, client.IgnoreNotFound(err)
 	}
 	g := access.FromBreakGlass(glass)
-	others, err := emergencies(ctx, r.client)
-	if err != nil && !access.MayExist(g) && !access.Terminal(access.StateOf(g)) {
+	unfit, err := r.lookBeside(ctx, g)
+	if err != nil {
 		return nil, nil, access.Obstacle{}, err
 	}
+	return g, glass, unfit, nil
+}
+
+// lookBeside has an emergency share the deadline of the same one that was opened before, and says what is known against its
+// person.
+func (r *GrantReconciler) lookBeside(ctx context.Context, g *v1alpha1.ProdAccessGrant) (unfit access.Obstacle, err error) {
+	now, state := r.clock.Now(), access.StateOf(g)
+	if access.Terminal(state) || state == v1alpha1.StateRevoking || g.DeletionTimestamp != nil || !now.Before(access.Deadline(g)) {
+		return access.Obstacle{}, nil // an end waits for nothing that others do
+	}
+	begun := g.Status.ActivatedAt != nil || access.MayExist(g)
+	var how []client.ListOption
+	if begun {
+		how = append(how, client.DisableReadYourWritesConsistency) // nor does a revocation
+	}
+	others, err := emergencies(ctx, r.client, how...)
 	if err != nil {
-		// When it ends for itself is known, and an end waits for nothing.
-		logr.FromContextOrDiscard(ctx).Error(err, "looking for the same emergency")
+		return access.Obstacle{}, err
 	}
-	if access.ShareDeadline(g, others, r.clock.Now()) && access.StateOf(g) == "" {
-		return nil, nil, access.Obstacle{}, errNotFirst
+	if access.ShareDeadline(g, others, now) && state == "" {
+		return access.Obstacle{}, errNotFirst
 	}
-	if g.Status.ActivatedAt != nil || access.Terminal(access.StateOf(g)) {
-		return g, glass, access.Obstacle{}, nil
+	if begun {
+		return access.Obstacle{}, nil
 	}
 	// A grant may know better than an emergency of long ago.
 	grants, err := Grants{r.client}.List(ctx)
 	if err != nil {
-		return nil, nil, access.Obstacle{}, err
+		return access.Obstacle{}, err
 	}
 	others = others[:0]
 	for i := range grants {
 		others = append(others, &grants[i])
 	}
-	return g, glass, access.KnownUnfit(g, others), nil
+	return access.KnownUnfit(g, others), nil
 }
