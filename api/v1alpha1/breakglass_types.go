@@ -6,12 +6,19 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // BreakGlassSpec opens a role in an emergency. Nothing in it changes but the report.
-// +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject && self.role == oldSelf.role && self.incident == oldSelf.incident && self.reason == oldSelf.reason && duration(self.duration) == duration(oldSelf.duration) && self.openedBy == oldSelf.openedBy && has(self.namespaces) == has(oldSelf.namespaces)",message="nothing in spec can be changed but report: to end it early, create an AccessRevocation; for something else, create another BreakGlass"
+// +kubebuilder:validation:XValidation:rule="has(self.subject) == has(oldSelf.subject) && (!has(self.subject) || self.subject == oldSelf.subject) && has(self.temporaryUser) == has(oldSelf.temporaryUser) && self.role == oldSelf.role && self.incident == oldSelf.incident && self.reason == oldSelf.reason && duration(self.duration) == duration(oldSelf.duration) && self.openedBy == oldSelf.openedBy && has(self.namespaces) == has(oldSelf.namespaces)",message="nothing in spec can be changed but report: to end it early, create an AccessRevocation; for something else, create another BreakGlass"
 // +kubebuilder:validation:XValidation:rule="!has(self.namespaces) || !has(oldSelf.namespaces) || (self.namespaces == oldSelf.namespaces && self.namespaces.map(n, n) == oldSelf.namespaces.map(n, n))",fieldPath=".namespaces",message="nothing in spec can be changed but report, not even the order of namespaces: create another BreakGlass instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.temporaryUser) || !has(oldSelf.temporaryUser) || (self.temporaryUser.accessKey == oldSelf.temporaryUser.accessKey && self.temporaryUser.recipients.map(r, r) == oldSelf.temporaryUser.recipients.map(r, r))",fieldPath=".temporaryUser",message="nothing in spec can be changed but report, not even the order of recipients: create another BreakGlass instead"
+// +kubebuilder:validation:XValidation:rule="has(self.subject) != has(self.temporaryUser)",message="name either subject, the person who gets access, or temporaryUser, for an IAM user that is made for this emergency"
+// +kubebuilder:validation:XValidation:rule="!has(self.temporaryUser) || !has(self.namespaces)",fieldPath=".namespaces",message="a temporary user has access to AWS alone: leave namespaces out"
 type BreakGlassSpec struct {
 	// subject is the person who gets access.
-	// +required
-	Subject Subject `json:"subject"`
+	// +optional
+	Subject Subject `json:"subject,omitzero"`
+	// temporaryUser asks for an IAM user that is made for this emergency and deleted at its end, for when the person's own
+	// login is what broke. It has the role's IAM groups, and nothing in Kubernetes.
+	// +optional
+	TemporaryUser *TemporaryUser `json:"temporaryUser,omitempty"`
 	// role is the name of the AccessRole.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -48,6 +55,42 @@ type BreakGlassSpec struct {
 	// +optional
 	Report *EmergencyReport `json:"report,omitempty"`
 }
+
+// TemporaryUser is an IAM user that exists for one emergency.
+type TemporaryUser struct {
+	// recipients are the public keys that its credentials are encrypted to: native age keys (age1…) or SSH keys (ssh-ed25519 or
+	// ssh-rsa, as in an authorized_keys file). Whoever has the private key of one of them can use the user.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:XValidation:rule="!self.exists(r, r.matches('(?i)BEGIN [A-Z ]*PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File'))",message="one of these is a private key: it is in other hands now, so make a new one, and name its public key, as age-keygen -y or ssh-keygen -y shows it"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, r.matches('(?i)BEGIN [A-Z ]*PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File') || r.size() <= 2048 && r.matches('^(age1(pq1)?[02-9ac-hj-np-z]+|ssh-(ed25519|rsa) AAAA[A-Za-z0-9+/]+=*( [^\\r\\n]*)?)$'))",message="a recipient is a public key of age (age1…) or of SSH (ssh-ed25519 … or ssh-rsa …) on one line; plugins and other types of keys are not supported"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(s, s.find('^[^ ]+( [^ ]+)?') == r.find('^[^ ]+( [^ ]+)?')))",message="each public key is named once, whatever the comment behind it"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, !r.startsWith('ssh-rsa ') || r.find('^[^ ]+ [^ ]+').size() <= 740)",message="an RSA key has 4096 bits at most, so that there is room for what is encrypted to it"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(r, r.startsWith('age1pq1')) || (self.size() <= 3 && self.all(r, r.startsWith('age1pq1')))",message="post-quantum keys (age1pq1…) are not mixed with others, which would undo what they are for, and there are 3 of them at most"
+	Recipients []Recipient `json:"recipients"`
+	// accessKey says whether it gets an access key, for the command line, beside its console password.
+	// +optional
+	// +kubebuilder:default=None
+	AccessKey AccessKeyDemand `json:"accessKey,omitempty"`
+}
+
+// Recipient is a public key: of age (https://age-encryption.org/v1) or of SSH.
+// +kubebuilder:validation:MaxLength=4096
+type Recipient string
+
+// AccessKeyDemand says whether a temporary user gets an access key.
+// +kubebuilder:validation:Enum=None;Create
+type AccessKeyDemand string
+
+// Demands for an access key.
+const (
+	// AccessKeyNone makes none.
+	AccessKeyNone AccessKeyDemand = "None"
+	// AccessKeyCreate makes one.
+	AccessKeyCreate AccessKeyDemand = "Create"
+)
 
 // EmergencyReport is what a person writes about an emergency.
 type EmergencyReport struct {
@@ -178,6 +221,9 @@ type BreakGlassStatus struct {
 	// kubernetes is the Kubernetes side.
 	// +optional
 	Kubernetes GrantKubernetesStatus `json:"kubernetes,omitzero"`
+	// temporaryUser is the IAM user that was made for the emergency.
+	// +optional
+	TemporaryUser TemporaryUserStatus `json:"temporaryUser,omitzero"`
 	// facts are collected for whoever writes the report.
 	// +optional
 	Facts EmergencyFacts `json:"facts,omitzero"`
@@ -188,12 +234,28 @@ type BreakGlassStatus struct {
 	Outbox []OutboxEntry `json:"outbox,omitempty"`
 }
 
+// TemporaryUserStatus is what became of the temporary user.
+type TemporaryUserStatus struct {
+	// iamUser is its name, stored before it is made.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	IAMUser string `json:"iamUser,omitempty"`
+	// madeAt is when its credentials were made.
+	// +optional
+	MadeAt *metav1.Time `json:"madeAt,omitempty"`
+	// credentials are encrypted to the recipients, as an armored age file: `manager decrypt` shows them to whoever has the
+	// private key of a recipient. They are here as long as the user exists, and nowhere else.
+	// +optional
+	// +kubebuilder:validation:MaxLength=8192
+	Credentials string `json:"credentials,omitempty"`
+}
+
 // BreakGlass is emergency access without prior approval: it opens at once, everybody is told, it ends by itself, and it is
 // not over before its report is approved.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,path=breakglasses,shortName=bg,categories=access
-// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.subject['iamUser','kubernetesUser']`
+// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`..['spec.subject.iamUser','spec.subject.kubernetesUser','status.temporaryUser.iamUser']`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Active")].reason`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`

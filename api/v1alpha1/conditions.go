@@ -17,6 +17,10 @@ const (
 	ConfirmRemovalAnnotation = "access.hera.dev/confirm-removal"
 	// KubernetesUsersTag is the tag of an IAM user that lists the person's Kubernetes usernames, separated by spaces.
 	KubernetesUsersTag = "prod-access/kubernetes-users"
+	// ClusterTag is the tag, of an IAM user or MFA device that the operator made, with the name of its cluster.
+	ClusterTag = "prod-access/cluster"
+	// EmergencyTag is the tag with the UID of the BreakGlass that it was made for.
+	EmergencyTag = "prod-access/break-glass-uid"
 )
 
 // Condition types. Every condition carries the generation that it was computed for.
@@ -141,6 +145,16 @@ const (
 	ReasonWaitingForNamespace = "WaitingForNamespace"
 	// ReasonConflict says that a binding of our name exists that the operator did not make.
 	ReasonConflict = "Conflict"
+	// ReasonNoTemporaryUsers says that the operator makes no temporary users: it runs without --break-glass-boundary-arn.
+	ReasonNoTemporaryUsers = "NoTemporaryUsers"
+	// ReasonInvalidRecipients says that nothing can be encrypted to the recipients of a temporary user.
+	ReasonInvalidRecipients = "InvalidRecipients"
+	// ReasonBoundaryNotFound says that AWS does not have the permissions boundary of temporary users.
+	ReasonBoundaryNotFound = "BoundaryNotFound"
+	// ReasonUserNameTaken says that an IAM user of the temporary user's name exists that the operator did not make for it.
+	ReasonUserNameTaken = "UserNameTaken"
+	// ReasonTampered says that a temporary user is not as it was made.
+	ReasonTampered = "Tampered"
 	// ReasonForbidden says that the operator itself lacks a right.
 	ReasonForbidden = "Forbidden"
 	// ReasonError says that a call failed and is being repeated.

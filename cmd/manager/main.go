@@ -34,6 +34,7 @@ func root() *cobra.Command {
 	cmd.AddCommand(auditCommand())
 	cmd.AddCommand(awsCommand())
 	cmd.AddCommand(drillCommand())
+	cmd.AddCommand(decryptCommand())
 	return cmd
 }
 

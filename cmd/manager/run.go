@@ -62,6 +62,8 @@ type options struct {
 	awsRate                 float64
 	revokeRoleARN           string
 	fence                   string
+	breakGlassBoundaryARN   string
+	breakGlassRoleARN       string
 	clusterName             string
 	userPath                string
 	sweepEvery              time.Duration
@@ -91,6 +93,9 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.revokeRoleARN, "revoke-role-arn", o.revokeRoleARN, "IAM role that takes access away, which works when the operator's own does not; "+
 		"empty: the operator's own")
 	fs.StringVar(&o.fence, "fence", o.fence, "enabled: AWS itself denies a person everything after their last deadline, if they have a permissions boundary; or disabled")
+	fs.StringVar(&o.breakGlassBoundaryARN, "break-glass-boundary-arn", o.breakGlassBoundaryARN, "permissions boundary of the temporary IAM users that emergencies may ask for; "+
+		"empty: none are made")
+	fs.StringVar(&o.breakGlassRoleARN, "break-glass-role-arn", o.breakGlassRoleARN, "IAM role that makes and deletes temporary users; empty: the operator's own")
 	fs.StringVar(&o.clusterName, "cluster-name", o.clusterName, "name of the cluster in fences, never to be changed while there are any; empty: from the uid of the "+
 		"namespace kube-system")
 	fs.StringVar(&o.userPath, "user-path", o.userPath, "path of the IAM users to whom the operator's rights are limited, such as /hera/, for the check of those rights")
@@ -115,6 +120,13 @@ func (o *options) validate() error {
 			return fmt.Errorf("%s must be enabled or disabled, not %q", flag, value)
 		}
 	}
+	if o.breakGlassBoundaryARN != "" && (o.aws != enabled || o.fence != enabled) {
+		return errors.New("--break-glass-boundary-arn needs --aws=enabled and --fence=enabled: temporary users are IAM users, and none is without a fence")
+	}
+	if o.breakGlassBoundaryARN != "" && !boundaries.MatchString(o.breakGlassBoundaryARN) {
+		return fmt.Errorf("--break-glass-boundary-arn must be the ARN of an IAM policy, such as arn:aws:iam::111122223333:policy/prod-access/break-glass-boundary, not %q",
+			o.breakGlassBoundaryARN)
+	}
 	if o.clusterName != "" && !clusterNames.MatchString(o.clusterName) {
 		return fmt.Errorf("--cluster-name must be at most 40 lower-case letters, digits and dashes, not %q", o.clusterName)
 	}
@@ -129,7 +141,7 @@ func (o *options) validate() error {
 }
 
 func (o *options) awsOptions(watch func(http.RoundTripper) http.RoundTripper) aws.Options {
-	return aws.Options{Timeout: access.CallTimeout, Watch: watch, Rate: o.awsRate, RevokeRoleARN: o.revokeRoleARN, Observe: controller.ObserveAWS}
+	return aws.Options{Timeout: access.CallTimeout, Watch: watch, Rate: o.awsRate, RevokeRoleARN: o.revokeRoleARN, BreakGlassRoleARN: o.breakGlassRoleARN, Observe: controller.ObserveAWS}
 }
 
 func run(ctx context.Context, o *options) error {
@@ -227,14 +239,14 @@ func (o *options) atAWS(ctx context.Context, api *aws.Client, live client.Reader
 	if api == nil {
 		return at, nil
 	}
-	at = controller.AWS{API: api, SweepEvery: o.sweepEvery, Options: membership.Options{ReportEvery: o.reportEvery}}
+	at = controller.AWS{API: api, SweepEvery: o.sweepEvery, Options: membership.Options{ReportEvery: o.reportEvery, Boundary: o.breakGlassBoundaryARN}}
 	if o.fence == enabled {
 		if at.Cluster, err = o.cluster(ctx, live); err != nil {
 			return at, err
 		}
 	}
 	at.Preflight = func(ctx context.Context, groups []string) ([]string, error) {
-		needs := aws.Needs{Groups: groups, UserPath: o.userPath}
+		needs := aws.Needs{Groups: groups, UserPath: o.userPath, BreakGlassBoundary: o.breakGlassBoundaryARN}
 		in, err := policy.AccountOf(groups[0])
 		if err != nil {
 			return nil, err
@@ -246,6 +258,9 @@ func (o *options) atAWS(ctx context.Context, api *aws.Client, live client.Reader
 	}
 	return at, nil
 }
+
+// boundaries are the ARNs of policies.
+var boundaries = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$`)
 
 // clusterNames are those that fit into the name of a policy beside all else.
 var clusterNames = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)

@@ -156,6 +156,8 @@ func Suspicion(g *v1alpha1.ProdAccessGrant, r *Role, s Sweep, now time.Time) str
 	switch {
 	case s.At.IsZero() || g.Status.AWS.UserID == "":
 		return ""
+	case Temporary(g):
+		return "a temporary user is looked at with every sweep"
 	case s.User == nil:
 		return "the IAM user is gone"
 	case s.User.Name != g.Spec.Subject.IAMUser:

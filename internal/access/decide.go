@@ -23,6 +23,8 @@ const (
 	EffectNone Effect = ""
 	// EffectIdentify asks AWS about the person, and then for another decision. The status stays as it is meanwhile.
 	EffectIdentify Effect = "Identify"
+	// EffectMake makes the temporary user that an emergency asks for.
+	EffectMake Effect = "Make"
 	// EffectSync makes exist what is intended and takes away what is not.
 	EffectSync Effect = "Sync"
 	// EffectRemove takes away whatever may exist.
@@ -79,6 +81,8 @@ type Facts struct {
 	Person *Person
 	// Unfit is what AWS last said against the person of an emergency; zero if it said nothing.
 	Unfit Obstacle
+	// NoTemporary is why no temporary user is made for the emergency, whatever its role; zero if one can be.
+	NoTemporary Obstacle
 	// Obstacle is why access could not be written although all was well, for as long as nobody mends it.
 	Obstacle Obstacle
 	// TakenAway names a binding or membership that somebody else removed, "" if nobody did.
@@ -311,6 +315,9 @@ func (c *decider) elsewhere(groups []v1alpha1.IAMGroupName) bool {
 // eligible says whether the person is who the grant was made for, and may have access.
 func (c *decider) eligible() Answer {
 	p, s := c.Person, &c.Grant.Status
+	if Temporary(c.Grant) {
+		return c.intact()
+	}
 	if !c.AWS {
 		p = nil
 	}

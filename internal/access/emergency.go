@@ -45,7 +45,7 @@ func ViewBreakGlass(b *v1alpha1.BreakGlass) *v1alpha1.ProdAccessGrant {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: string(v1alpha1.TargetBreakGlass)},
 		ObjectMeta: b.ObjectMeta,
 		Spec: v1alpha1.ProdAccessGrantSpec{
-			Subject: b.Spec.Subject, Role: b.Spec.Role, Namespaces: b.Spec.Namespaces, Reason: b.Spec.Reason, Incident: b.Spec.Incident,
+			Subject: temporarySubject(b), Role: b.Spec.Role, Namespaces: b.Spec.Namespaces, Reason: b.Spec.Reason, Incident: b.Spec.Incident,
 			RequestedBy: b.Spec.OpenedBy, ExpiresAt: metav1.NewTime(b.CreationTimestamp.Add(b.Spec.Duration.Duration).Truncate(time.Second)),
 		},
 		Status: v1alpha1.ProdAccessGrantStatus{
@@ -156,6 +156,9 @@ func KnownUnfit(g *v1alpha1.ProdAccessGrant, others []*v1alpha1.ProdAccessGrant)
 
 // speaksOf says whether the reason that somebody is eligible for one thing, or not, says as much about the subject of another.
 func speaksOf(o, g *v1alpha1.ProdAccessGrant, reason string) bool {
+	if Temporary(o) {
+		return false // it speaks of a user that the operator made, and not of whoever opened it
+	}
 	switch reason {
 	case v1alpha1.ReasonEligible:
 		// Without AWS anybody can type any name of a subject: only about whoever opened it is something good believed.
@@ -196,6 +199,9 @@ func (c *decider) opening() Decision {
 			d.RecheckAfter = RetryAfter
 		}
 		return d
+	}
+	if Temporary(c.Grant) {
+		return c.openTemporary()
 	}
 	switch p := c.Person; {
 	case !c.AWS:
@@ -274,7 +280,7 @@ func (c *decider) shut() Obstacle {
 // owing says whether an emergency has, or is about to have, only its Kubernetes side, because AWS could not be asked about
 // its person.
 func (c *decider) owing() bool {
-	return Emergency(c.Grant) && c.AWS && c.Grant.Status.AWS.UserID == ""
+	return Emergency(c.Grant) && !Temporary(c.Grant) && c.AWS && c.Grant.Status.AWS.UserID == ""
 }
 
 // unreachable opens Kubernetes alone once AWS has been unreachable for long enough, and for whoever opened it alone: their
@@ -387,6 +393,9 @@ func emergencyViolation(g *v1alpha1.ProdAccessGrant, r *Role) string {
 	// A deadline that is shared is earlier, never later.
 	if lasts := g.Spec.ExpiresAt.Sub(g.CreationTimestamp.Time); lasts > allowed.MaxDuration.Duration {
 		return fmt.Sprintf("the emergency would last %s, the role %s allows %s: open another one with a shorter duration", lasts, r.Name, allowed.MaxDuration.Duration)
+	}
+	if Temporary(g) {
+		return "" // it is nowhere in the cluster
 	}
 	return placeDemand(g, r)
 }

@@ -1108,7 +1108,7 @@ func carriedOut(r *rapid.T, s *scene, d access.Decision) {
 		s.see(true)
 	case access.EffectRemove, access.EffectVerify:
 		s.see(false)
-	case access.EffectNone, access.EffectIdentify, access.EffectDeactivate, access.EffectRelease:
+	case access.EffectNone, access.EffectMake, access.EffectIdentify, access.EffectDeactivate, access.EffectRelease:
 	}
 }
 

@@ -126,11 +126,19 @@ func (c *decider) endMessage(cause string) string {
 			return "somebody took a part of it away, so the whole grant ends: create another grant if access is still needed"
 		}
 	}
-	if c.found.Reason != "" {
-		return "MFA was unverified when Kubernetes was opened, and now AWS answers: " + c.found.Message
+	if found := c.foundMessage(); found != "" {
+		return found
 	}
 	if a := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionActive); a != nil {
 		return a.Message
 	}
 	return "the grant was revoked"
+}
+
+// foundMessage says what an emergency ends for that turned out while it lasted, "" if nothing did.
+func (c *decider) foundMessage() string {
+	if c.found.Message == "" || Temporary(c.Grant) {
+		return c.found.Message
+	}
+	return "MFA was unverified when Kubernetes was opened, and now AWS answers: " + c.found.Message
 }

@@ -47,6 +47,10 @@ type Person struct {
 	Directory Directory
 	// Foreign are those groups of the role that the user is in by somebody else's doing.
 	Foreign []string
+	// Temporary says that it is a temporary user, and so nobody's.
+	Temporary bool
+	// Doubt says how a temporary user is not as it was made, "" if it is.
+	Doubt string
 	// Unguarded says why a group of the role is not to be joined: it lacks its guard; "" if all have theirs.
 	Unguarded string
 }
@@ -142,6 +146,8 @@ func known(s v1alpha1.Subject, userID string, p *Person) Obstacle {
 		return Obstacle{v1alpha1.ReasonUserNotFound, "spec.subject.iamUser is missing: create another grant that names the person's IAM user"}
 	case !p.Found:
 		return Obstacle{v1alpha1.ReasonUserNotFound, fmt.Sprintf("AWS has no IAM user %s: create another grant, or ask the AWS administrator for the user", s.IAMUser)}
+	case p.Temporary:
+		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the IAM user %s is a temporary user, made for one emergency, and nobody else's: create another grant that names a person", p.Name)}
 	case p.Name != s.IAMUser:
 		return Obstacle{v1alpha1.ReasonIdentityMismatch, fmt.Sprintf("the IAM user is spelled %s, not %s: create another grant with that spelling", p.Name, s.IAMUser)}
 	case userID != "" && p.UserID != userID:

@@ -21,7 +21,7 @@ func (c *decider) live() Decision {
 	if !intends(&d) {
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRoleChanged)
 	}
-	if r := c.Role; r.Forbidden != "" {
+	if r := c.Role; r.Forbidden != "" && !Temporary(c.Grant) {
 		return c.suspend(d, Obstacle{v1alpha1.ReasonRoleNotReady,
 			fmt.Sprintf("access is taken away until the platform team mends the role %s: %s", r.Name, r.Forbidden)}, Answer{})
 	}
@@ -90,6 +90,13 @@ func (c *decider) comeBack(d Decision) Decision {
 }
 
 func (c *decider) suspend(d Decision, o Obstacle, eligible Answer) Decision {
+	if Temporary(c.Grant) {
+		// Its credentials are deleted with it, so that nothing could come back.
+		c.found = o
+		d := c.end(v1alpha1.StateRevoked, o.Reason)
+		d.Eligible = eligible
+		return d
+	}
 	if c.prior == v1alpha1.StateGranted && sideReason(c.Grant, v1alpha1.ReasonRemovedByOthers, v1alpha1.ReasonRemovalHeld) != "" {
 		// What comes back from a suspension is made anew: so would be what somebody took away.
 		return c.end(v1alpha1.StateRevoked, v1alpha1.ReasonRemovedByOthers)

@@ -81,6 +81,7 @@ func (c *decider) due() Decision {
 	g, r := c.Grant, c.Role
 	if a := c.tally.rejected; a != nil {
 		d := c.ended(v1alpha1.StateRejected, v1alpha1.ReasonRejected)
+		c.withdraw(&d)
 		d.Message = fmt.Sprintf("%s rejected it (%s)", a.Spec.Approver, a.Name)
 		if a.Spec.Comment != "" {
 			d.Message += ": " + a.Spec.Comment

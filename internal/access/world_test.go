@@ -727,6 +727,8 @@ func (p *pass) carryOut(d *access.Decision) (again, inFlight bool) {
 		p.release()
 	case access.EffectDeactivate:
 		p.Fatalf("%s: credentials do not age in this world", p.g.Name)
+	case access.EffectMake:
+		p.Fatalf("%s: nobody asks for a temporary user in this world", p.g.Name)
 	case access.EffectNone:
 	}
 	return false, false

@@ -37,9 +37,14 @@ type call struct {
 	waited   time.Duration
 	last     error // how the last attempt ended
 
-	byRevoker bool // signed by the revoker
-	ownOnly   bool // not to be signed by the revoker
+	temporary bool       // about a temporary user
+	by        *otherRole // who signed it, nil for the operator's own role
+	passed    int        // how many of those who would sign it were passed over
 }
+
+// yields says whether somebody else may sign the call where the role that is meant for it does not work: a removal, and what it
+// goes by, must not wait for that role.
+func (c *call) yields() bool { return c.action.Class != Add || c.removal }
 
 type callKey struct{}
 
@@ -59,7 +64,7 @@ func (c *calls) register(stack *middleware.Stack) error {
 func (c *calls) bound(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 	out middleware.InitializeOutput, metadata middleware.Metadata, err error,
 ) {
-	now := &call{action: actionOf(middleware.GetOperationName(ctx))}
+	now := &call{action: actionOf(middleware.GetOperationName(ctx)), temporary: isOnTemporaryUser(ctx)}
 	now.lane = laneOf(ctx, now.action)
 	now.removal = now.lane == removal
 	now.bucket = c.limiter[share{now.action.Class, now.lane}]
@@ -89,15 +94,18 @@ func (c *calls) bound(ctx context.Context, in middleware.InitializeInput, next m
 	defer cancel()
 	out, metadata, err = next.HandleInitialize(bounded, in)
 	c.signers.renew(err)
-	if now.byRevoker && c.signers.refused(ctx, err) {
-		// A removal goes on whatever is wrong with the role that is meant for it.
-		first := now.judge(ctx, bounded, err)
-		now.ownOnly = true
-		if out, metadata, err = next.HandleInitialize(bounded, in); IsDenied(err) {
-			return out, metadata, first
+	// A removal goes on whatever is wrong with the role that is meant for it.
+	for first := err; now.by != nil && now.yields() && c.signers.refused(ctx, now.by, err); {
+		now.passed++
+		if out, metadata, err = next.HandleInitialize(bounded, in); IsDenied(err) && now.by == nil {
+			err = first
 		}
 	}
-	return out, metadata, now.judge(ctx, bounded, err)
+	err = now.judge(ctx, bounded, err)
+	if now.action.Secret && err != nil {
+		err = discreet(err)
+	}
+	return out, metadata, err
 }
 
 // patience is how long a call may take with all its attempts.

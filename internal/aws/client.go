@@ -39,6 +39,26 @@ type IAM interface {
 	DeleteUserPolicy(ctx context.Context, in *iam.DeleteUserPolicyInput, opts ...func(*iam.Options)) (*iam.DeleteUserPolicyOutput, error)
 	GenerateCredentialReport(ctx context.Context, in *iam.GenerateCredentialReportInput, opts ...func(*iam.Options)) (*iam.GenerateCredentialReportOutput, error)
 	GetCredentialReport(ctx context.Context, in *iam.GetCredentialReportInput, opts ...func(*iam.Options)) (*iam.GetCredentialReportOutput, error)
+	CreateUser(ctx context.Context, in *iam.CreateUserInput, opts ...func(*iam.Options)) (*iam.CreateUserOutput, error)
+	DeleteUser(ctx context.Context, in *iam.DeleteUserInput, opts ...func(*iam.Options)) (*iam.DeleteUserOutput, error)
+	CreateLoginProfile(ctx context.Context, in *iam.CreateLoginProfileInput, opts ...func(*iam.Options)) (*iam.CreateLoginProfileOutput, error)
+	CreateVirtualMFADevice(ctx context.Context, in *iam.CreateVirtualMFADeviceInput, opts ...func(*iam.Options)) (*iam.CreateVirtualMFADeviceOutput, error)
+	EnableMFADevice(ctx context.Context, in *iam.EnableMFADeviceInput, opts ...func(*iam.Options)) (*iam.EnableMFADeviceOutput, error)
+	DeactivateMFADevice(ctx context.Context, in *iam.DeactivateMFADeviceInput, opts ...func(*iam.Options)) (*iam.DeactivateMFADeviceOutput, error)
+	DeleteVirtualMFADevice(ctx context.Context, in *iam.DeleteVirtualMFADeviceInput, opts ...func(*iam.Options)) (*iam.DeleteVirtualMFADeviceOutput, error)
+	ListVirtualMFADevices(ctx context.Context, in *iam.ListVirtualMFADevicesInput, opts ...func(*iam.Options)) (*iam.ListVirtualMFADevicesOutput, error)
+	ListMFADeviceTags(ctx context.Context, in *iam.ListMFADeviceTagsInput, opts ...func(*iam.Options)) (*iam.ListMFADeviceTagsOutput, error)
+	CreateAccessKey(ctx context.Context, in *iam.CreateAccessKeyInput, opts ...func(*iam.Options)) (*iam.CreateAccessKeyOutput, error)
+	DeleteAccessKey(ctx context.Context, in *iam.DeleteAccessKeyInput, opts ...func(*iam.Options)) (*iam.DeleteAccessKeyOutput, error)
+	ListSigningCertificates(ctx context.Context, in *iam.ListSigningCertificatesInput, opts ...func(*iam.Options)) (*iam.ListSigningCertificatesOutput, error)
+	DeleteSigningCertificate(ctx context.Context, in *iam.DeleteSigningCertificateInput, opts ...func(*iam.Options)) (*iam.DeleteSigningCertificateOutput, error)
+	ListSSHPublicKeys(ctx context.Context, in *iam.ListSSHPublicKeysInput, opts ...func(*iam.Options)) (*iam.ListSSHPublicKeysOutput, error)
+	DeleteSSHPublicKey(ctx context.Context, in *iam.DeleteSSHPublicKeyInput, opts ...func(*iam.Options)) (*iam.DeleteSSHPublicKeyOutput, error)
+	ListServiceSpecificCredentials(ctx context.Context, in *iam.ListServiceSpecificCredentialsInput, opts ...func(*iam.Options)) (*iam.ListServiceSpecificCredentialsOutput, error)
+	DeleteServiceSpecificCredential(ctx context.Context, in *iam.DeleteServiceSpecificCredentialInput, opts ...func(*iam.Options)) (*iam.DeleteServiceSpecificCredentialOutput, error)
+	ListAttachedUserPolicies(ctx context.Context, in *iam.ListAttachedUserPoliciesInput, opts ...func(*iam.Options)) (*iam.ListAttachedUserPoliciesOutput, error)
+	DetachUserPolicy(ctx context.Context, in *iam.DetachUserPolicyInput, opts ...func(*iam.Options)) (*iam.DetachUserPolicyOutput, error)
+	ListAccountAliases(ctx context.Context, in *iam.ListAccountAliasesInput, opts ...func(*iam.Options)) (*iam.ListAccountAliasesOutput, error)
 }
 
 // Options say how AWS is called. Only Timeout is needed.
@@ -54,6 +74,9 @@ type Options struct {
 	Rate float64
 	// RevokeRoleARN is the role that signs what takes access away. Default: the credentials that sign everything else.
 	RevokeRoleARN string
+	// BreakGlassRoleARN is the role that signs what is done about temporary users, but their memberships. Default: the
+	// credentials that sign everything else.
+	BreakGlassRoleARN string
 	// Observe is told of every call when it is over. It must be quick. Default: nobody is.
 	Observe func(Observation)
 	// Clock paces the limiter. Default: the real clock.

@@ -28,6 +28,10 @@ const (
 	codeReportNotPresent        = "ReportNotPresent"
 	codeReportExpired           = "ReportExpired"
 	codeReportInProgress        = "ReportInProgress"
+	codeExists                  = "EntityAlreadyExists"
+	codeDeleteConflict          = "DeleteConflict"
+	codeInvalidCode             = "InvalidAuthenticationCode"
+	codePasswordPolicy          = "PasswordPolicyViolation"
 )
 
 func hasCode(err error, codes ...string) bool {
@@ -40,6 +44,17 @@ func IsNotFound(err error) bool { return hasCode(err, codeNoSuchEntity) }
 
 // IsQuota says that AWS allows no more of something. Waiting does not help.
 func IsQuota(err error) bool { return hasCode(err, codeLimitExceeded) }
+
+// IsExists says that something of that name is there already.
+func IsExists(err error) bool { return hasCode(err, codeExists) }
+
+// IsConflict says that something else must be removed first, or that AWS is still busy with the same thing.
+func IsConflict(err error) bool {
+	return hasCode(err, codeDeleteConflict, codeConcurrentModification, codeTemporarilyUnmodifiable)
+}
+
+// IsInvalidCode says that the codes of an MFA device are not those that AWS expects now.
+func IsInvalidCode(err error) bool { return hasCode(err, codeInvalidCode) }
 
 // IsThrottled says that AWS was asked more than it answers. Waiting helps.
 // Source: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
@@ -90,6 +105,39 @@ func (e *unasked) Unwrap() error    { return e.error }
 func (e *unsigned) Unwrap() error   { return e.error }
 func (e *abandoned) Unwrap() error  { return e.error }
 func (e *unanswered) Unwrap() error { return e.error }
+
+// unassumed is a call that was not made because nobody but one role may sign it, and that cannot be assumed.
+type unassumed struct {
+	error
+	role string
+}
+
+func (e *unassumed) Unwrap() error { return e.error }
+
+// withheld is what is told instead of what AWS says where that may repeat a secret.
+const withheld = "what it says is withheld, because it may repeat a secret"
+
+// discreet is an error without what a secret of the call may be in: AWS repeats values that it does not take, and an answer
+// that was cut short may be quoted where it could not be read.
+func discreet(err error) error {
+	status := httpStatus(err)
+	var told error
+	switch api, ok := errors.AsType[smithy.APIError](err); {
+	case ok && (hasCode(err, codeNoSuchEntity, codeLimitExceeded, codeExists, codeConcurrentModification, codeTemporarilyUnmodifiable) ||
+		IsDenied(err) || IsThrottled(err)):
+		return err // these name the call and what it is on
+	case ok:
+		told = &smithy.GenericAPIError{Code: api.ErrorCode(), Message: withheld, Fault: api.ErrorFault()}
+	case status == http.StatusOK:
+		told = io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return &smithyhttp.ResponseError{Response: resp.Response, Err: told}
+	}
+	return told
+}
 
 func is[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
@@ -151,6 +199,7 @@ var remedies = map[string]string{
 	"UnrecognizedClientException": keyRemedy,
 	"RequestExpired":              "the call was signed too long ago; " + clockRemedy,
 	"RequestTimeTooSkewed":        clockRemedy,
+	codePasswordPolicy:            "the account's password policy asks for what generated passwords do not have; look at it (aws iam get-account-password-policy)",
 	"SignatureDoesNotMatch":       "the signature is wrong or too old; look at the operator's own credentials and at the clock of the node",
 }
 
@@ -171,6 +220,9 @@ func Explain(err error) string {
 		call = "AWS " + op.Service() + " " + op.Operation()
 	}
 	status := httpStatus(err)
+	if not, is := errors.AsType[*unassumed](err); is {
+		return fmt.Sprintf("the role %s (--break-glass-role-arn) cannot be assumed: %s", not.role, Explain(not.error))
+	}
 	switch {
 	case ok && remedies[api.ErrorCode()] != "":
 		return fmt.Sprintf("%s answered %s: %s", call, api.ErrorCode(), remedies[api.ErrorCode()])

@@ -135,6 +135,7 @@ func TestPredicates(t *testing.T) {
 	predicates := map[string]func(error) bool{
 		"not found": aws.IsNotFound, "quota": aws.IsQuota, "throttled": aws.IsThrottled, "denied": aws.IsDenied,
 		"unreachable": aws.IsUnreachable, "report missing": aws.IsReportMissing, "report in progress": aws.IsReportInProgress,
+		"exists": aws.IsExists, "conflict": aws.IsConflict, "invalid code": aws.IsInvalidCode,
 	}
 	rows := map[string]struct {
 		fault fake.Fault
@@ -158,7 +159,11 @@ func TestPredicates(t *testing.T) {
 		"unavailable":              {fake.ServiceUnavailable, ""},
 		"a gateway":                {fake.BadGateway, ""},
 		"cut":                      {fake.Truncated, ""},
-		"a conflict":               {fake.ConcurrentModification, ""},
+		"a conflict":               {fake.ConcurrentModification, "conflict"},
+		"DeleteConflict":           {fake.ErrorFault("DeleteConflict", 409), "conflict"},
+		"unmodifiable":             {fake.ErrorFault("EntityTemporarilyUnmodifiable", 409), "conflict"},
+		"EntityAlreadyExists":      {fake.ErrorFault("EntityAlreadyExists", 409), "exists"},
+		"invalid code":             {fake.ErrorFault("InvalidAuthenticationCode", 403), "invalid code"},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {

@@ -58,13 +58,13 @@ func ForEmergency(ctx context.Context) context.Context {
 }
 
 // laneOf is the lane of a call. What only takes away is always part of a removal; what adds never is, lest it use up the share
-// of removals.
+// of removals, but for the policy that takes everything from a temporary user.
 func laneOf(ctx context.Context, a Action) lane {
 	marked, _ := ctx.Value(laneKey{}).(lane)
 	switch {
 	case a.Class == Remove && !a.Grantor:
 		return removal
-	case a.Class == Add && marked == removal:
+	case a.Class == Add && marked == removal && !(a.Contains && isOnTemporaryUser(ctx)):
 		return ordinary
 	}
 	return marked

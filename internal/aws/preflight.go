@@ -9,15 +9,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 )
+
+// TemporaryUserPath is where temporary users and their MFA devices live, as policy.BreakGlassPath says.
+const TemporaryUserPath = "/prod-access/break-glass/"
 
 var (
 	isRole    = regexp.MustCompile(`^role/(?:[!-~]+/)?([A-Za-z0-9_+=,.@-]{1,64})$`)
@@ -32,26 +39,78 @@ type Needs struct {
 	UserPath string
 	// Boundary is the ARN of a permissions boundary that fenced users have. Default: the fence is off, and needs no rights.
 	Boundary string
+	// BreakGlassBoundary is the ARN of the permissions boundary of temporary users. Default: none are made, which needs no rights.
+	BreakGlassBoundary string
 }
+
+// scope is what the rights of one role are asked for: on which resources, and with which keys of conditions.
+type scope struct {
+	on   map[Resource][]string
+	keys map[string]string
+}
+
+// everyday is the scope of what is done about people.
+func (n Needs) everyday(id arn.ARN) scope {
+	id.Resource = "user" + cmp.Or(n.UserPath, "/") + preflightName
+	s := scope{on: map[Resource][]string{OnGroup: n.Groups, OnUser: {id.String()}, OnAnything: {"*"}}}
+	if n.Boundary != "" {
+		s.keys = map[string]string{boundaryKey: n.Boundary}
+	}
+	return s
+}
+
+// temporary is the scope of what is done about temporary users.
+func (n Needs) temporary(id arn.ARN) scope {
+	id.Resource = "user" + TemporaryUserPath + preflightName
+	user := []string{id.String()}
+	id.Resource = "mfa" + TemporaryUserPath + preflightName
+	return scope{
+		on: map[Resource][]string{OnUser: user, OnTemporary: user, OnMFADevice: {id.String()}, OnAnything: {"*"}},
+		keys: map[string]string{
+			boundaryKey: n.BreakGlassBoundary, tagKey + v1alpha1.ClusterTag: preflightName, tagKey + v1alpha1.EmergencyTag: preflightName,
+		},
+	}
+}
+
+const (
+	preflightName = "prod-access-preflight"
+	boundaryKey   = "iam:PermissionsBoundary"
+	tagKey        = "aws:RequestTag/"
+	tagsKey       = "aws:TagKeys"
+)
 
 // Preflight asks AWS which rights the operator lacks, and names each with its resource and what it is for. It reads what
 // the policies say and does nothing. What cannot be asked is the error, beside what could be: some accounts do not let a
-// role look at itself, so it is nothing to stop for. One call for each group and each role, and five more.
+// role look at itself, so it is nothing to stop for. One call for each group and each role,
+// and some more.
 // Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 func (c *Client) Preflight(ctx context.Context, n Needs) (missing []string, err error) {
 	own, err := c.ownRole(ctx)
 	if err != nil {
 		return nil, err
 	}
-	revoker := c.signers.role
-	missing, err = c.lacks(ctx, own, n, func(a Action) bool { return a.Grantor || a.Revoker && revoker == "" })
-	if revoker == "" {
+	revoker, breakGlass := c.signers.revoker, c.signers.breakGlass
+	missing, err = c.lacks(ctx, own, n.everyday, func(a Action) bool {
+		return (a.Grantor || a.Revoker && revoker == nil) && (!a.WithBoundary || n.Boundary != "")
+	})
+	if revoker != nil {
+		if _, failed := revoker.creds.Retrieve(ctx); failed != nil {
+			err = errors.Join(err, fmt.Errorf("the role %s cannot be assumed, so %s signs removals too: %s", revoker.arn, own, Explain(failed)))
+		}
+		more, failed := c.lacks(ctx, revoker.arn, n.everyday, func(a Action) bool { return a.Revoker })
+		missing, err = append(missing, more...), errors.Join(err, failed)
+	}
+	if n.BreakGlassBoundary == "" {
 		return missing, err
 	}
-	if _, failed := c.signers.revoker.Retrieve(ctx); failed != nil {
-		err = errors.Join(err, fmt.Errorf("the role %s cannot be assumed, so %s signs removals too: %s", revoker, own, Explain(failed)))
+	signs := own
+	if breakGlass != nil {
+		signs = breakGlass.arn
+		if _, failed := breakGlass.creds.Retrieve(ctx); failed != nil {
+			err = errors.Join(err, fmt.Errorf("the role %s cannot be assumed, so no temporary users are made: %s", signs, Explain(failed)))
+		}
 	}
-	more, failed := c.lacks(ctx, revoker, n, func(a Action) bool { return a.Revoker })
+	more, failed := c.lacks(ctx, signs, n.temporary, func(a Action) bool { return a.BreakGlass })
 	return append(missing, more...), errors.Join(err, failed)
 }
 
@@ -82,25 +141,27 @@ func (c *Client) ownRole(ctx context.Context) (string, error) {
 }
 
 // lacks asks for the rights of one role. It asks about one resource at a time: of several, AWS answers with the worst.
-func (c *Client) lacks(ctx context.Context, role string, n Needs, needs func(Action) bool) ([]string, error) {
+func (c *Client) lacks(ctx context.Context, role string, in func(arn.ARN) scope, needs func(Action) bool) ([]string, error) {
 	id, err := arn.Parse(role)
 	if err != nil {
 		return nil, err
 	}
-	id.Resource = "user" + cmp.Or(n.UserPath, "/") + "prod-access-preflight"
-	resources := map[Resource][]string{OnGroup: n.Groups, OnUser: {id.String()}, OnAnything: {"*"}}
+	of := in(id)
 	var missing []string
-	for _, on := range []Resource{OnGroup, OnUser, OnAnything} {
+	for _, on := range []Resource{OnGroup, OnUser, OnTemporary, OnMFADevice, OnAnything} {
 		wanted := map[string]Action{}
 		var names []string
 		for _, a := range Actions {
-			if a.On == on && needs(a) && (!a.WithBoundary || n.Boundary != "") {
+			if a.On == on && needs(a) {
 				names = append(names, "iam:"+a.Operation)
 				wanted["iam:"+a.Operation] = a
 			}
 		}
-		for _, resource := range resources[on] {
-			denied, err := c.simulate(ctx, role, names, resource, n.Boundary)
+		if len(names) == 0 {
+			continue
+		}
+		for _, resource := range of.on[on] {
+			denied, err := c.simulate(ctx, role, names, resource, of.keys)
 			if err != nil {
 				return missing, fmt.Errorf("the rights of %s on %s cannot be checked: %s", role, resource, Explain(err))
 			}
@@ -113,12 +174,21 @@ func (c *Client) lacks(ctx context.Context, role string, n Needs, needs func(Act
 }
 
 // simulate names those of the rights that the role does not have.
-func (c *Client) simulate(ctx context.Context, role string, names []string, resource, boundary string) ([]string, error) {
+func (c *Client) simulate(ctx context.Context, role string, names []string, resource string, keys map[string]string) ([]string, error) {
 	in := &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: names, ResourceArns: []string{resource}}
-	if boundary != "" {
-		in.ContextEntries = []types.ContextEntry{{
-			ContextKeyName: aws.String("iam:PermissionsBoundary"), ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: []string{boundary},
-		}}
+	var tags []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		in.ContextEntries = append(in.ContextEntries, types.ContextEntry{
+			ContextKeyName: &key, ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: []string{keys[key]},
+		})
+		if tag, is := strings.CutPrefix(key, tagKey); is {
+			tags = append(tags, tag)
+		}
+	}
+	if len(tags) > 0 {
+		in.ContextEntries = append(in.ContextEntries, types.ContextEntry{
+			ContextKeyName: aws.String(tagsKey), ContextKeyType: types.ContextKeyTypeEnumStringList, ContextKeyValues: tags,
+		})
 	}
 	allowed := map[string]bool{}
 	answered := 0

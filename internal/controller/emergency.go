@@ -100,6 +100,8 @@ func (p *pass) storeFinalizers(ctx context.Context) error {
 // report, and the report. told is what is new beside; it returns what else is.
 func (p *pass) account(ctx context.Context, told []v1alpha1.OutboxEntry) []v1alpha1.OutboxEntry {
 	access.IntoBreakGlass(p.g, p.glass)
+	p.noteTemporary()
+	p.nameRecipients(told)
 	p.collect(ctx, told)
 	r := p.report(ctx)
 	s, at := &p.glass.Status, metav1.NewTime(p.now.Truncate(time.Second))

@@ -85,6 +85,8 @@ type GrantReconciler struct {
 	trail       Trail
 	// fences says whether people are fenced at AWS.
 	fences bool
+	// temporaryUsers says whether temporary users are made.
+	temporaryUsers bool
 	// self is the username of the operator.
 	self     string
 	rights   *rights
@@ -381,7 +383,7 @@ func (r *GrantReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	p := &pass{
 		GrantReconciler: r, g: g, stored: g.DeepCopy(), glass: glass, glassStored: glass.DeepCopy(), now: r.clock.Now(), log: logr.FromContextOrDiscard(ctx), ready: r.tasks.take(g.UID),
 	}
-	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences, Unfit: unfit}
+	p.facts = access.Facts{Grant: g, AWS: r.memberships != nil, Fences: r.fences, Unfit: unfit, NoTemporary: r.noTemporary(glass)}
 	return p.run(ctx)
 }
 

@@ -105,6 +105,10 @@ func (r *GrantReconciler) expelOrphans(ctx context.Context, key string) error {
 			return fmt.Errorf("revoking the membership that %s has left behind: %w", g.Name, err)
 		}
 	}
+	if access.Temporary(g) && r.memberships != nil {
+		// What fails here, the next sweep finds.
+		r.tasks.begin(g.UID, key, taskRemove, r.tasks.removing, func(ctx context.Context) any { return r.memberships.Delete(ctx, temporaryOf(g)) })
+	}
 	r.orphans.Delete(key)
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/hera-platform/prod-access-operator/api/v1alpha1"
 	"github.com/hera-platform/prod-access-operator/internal/access"
 	"github.com/hera-platform/prod-access-operator/internal/audit"
+	"github.com/hera-platform/prod-access-operator/internal/aws"
 	"github.com/hera-platform/prod-access-operator/internal/membership"
 	"github.com/hera-platform/prod-access-operator/internal/rbac"
 	"github.com/hera-platform/prod-access-operator/internal/status"
@@ -40,6 +41,7 @@ const (
 	taskRemove   = "remove"
 	taskVerify   = "verify"
 	taskRetire   = "retire"
+	taskMake     = "make"
 
 	taskDirectory = "directory"
 )
@@ -51,6 +53,8 @@ type pass struct {
 	g, stored *v1alpha1.ProdAccessGrant
 	// glass is the emergency that g stands for, and glassStored what the API server has; nil for a grant.
 	glass, glassStored *v1alpha1.BreakGlass
+	// made is the temporary user that was just made.
+	made *v1alpha1.TemporaryUserStatus
 	// reportWake is when the report is to be looked at again, reportUnheard that it waits for who is who, and
 	// reportUnread that approvals could not be read.
 	reportWake                  time.Time
@@ -317,6 +321,8 @@ func (p *pass) carryOut(ctx context.Context, d *access.Decision) (again, inFligh
 	switch d.Effect {
 	case access.EffectIdentify:
 		return p.identify()
+	case access.EffectMake:
+		return p.makeTemporary(ctx)
 	case access.EffectSync:
 		return p.sync(ctx, d)
 	case access.EffectRemove:
@@ -353,8 +359,12 @@ func (p *pass) identify() (again, inFlight bool, err error) {
 	for _, m := range p.g.Status.AWS.Groups {
 		others = append(others, m.Name)
 	}
+	temporary, inspected := p.temporary(), access.Temporary(p.g)
 	answer, ok := await(p, fmt.Sprint(taskIdentify, role.Groups(), others), p.lane(), func(ctx context.Context) identified {
 		asked := p.clock.Now() // the answer may wait to be heard
+		if inspected {
+			return identified{p.memberships.Examine(p.urgently(ctx), temporary), asked}
+		}
 		return identified{p.memberships.Identify(p.urgently(ctx), name, role, others...), asked}
 	})
 	if ok {
@@ -482,8 +492,12 @@ func (p *pass) remove(ctx context.Context) (inFlight bool) {
 	}
 	var outcomes []settled
 	left := true
+	removal := p.settle(groups, settleOurs)
+	if access.Temporary(p.g) {
+		removal = p.deleteTemporary(groups)
+	}
 	if len(groups) > 0 {
-		outcomes, left = await(p, about(taskRemove, groups), p.tasks.removing, p.settle(groups, settleOurs))
+		outcomes, left = await(p, about(taskRemove, groups), p.tasks.removing, removal)
 	}
 	if gone, ok := p.unbound.LoadAndDelete(p.g.UID); ok {
 		p.g.Status.Kubernetes.Bindings = gone.([]v1alpha1.GrantBinding) //nolint:forcetypeassert // stored below
@@ -503,8 +517,8 @@ func (p *pass) remove(ctx context.Context) (inFlight bool) {
 
 // verify looks once more for everything that the grant ever called for.
 func (p *pass) verify(ctx context.Context) (inFlight bool) {
-	if aws := p.g.Status.AWS; len(aws.Groups) > 0 || aws.FencedUntil != nil {
-		last, ok := await(p, taskVerify, p.tasks.removing, p.settleForGood(aws.Groups))
+	if s := &p.g.Status.AWS; len(s.Groups) > 0 || s.FencedUntil != nil {
+		last, ok := await(p, taskVerify, p.tasks.removing, p.settleForGood(s.Groups))
 		if !ok {
 			return true
 		}
@@ -527,6 +541,9 @@ func (p *pass) verify(ctx context.Context) (inFlight bool) {
 // settleForGood looks once more at memberships that have been settled, and removes the fence once they are gone.
 func (p *pass) settleForGood(groups []v1alpha1.GroupMembership) func(context.Context) given {
 	again, member, fence := p.settle(groups, settleAgain), p.member(), p.g.Status.AWS.FencedUntil
+	if access.Temporary(p.g) {
+		again, fence = p.deleteTemporary(groups), nil // gone with the user
+	}
 	return func(ctx context.Context) given {
 		last := given{groups: again(ctx)}
 		if fence != nil && p.memberships != nil && !slices.ContainsFunc(last.groups, func(o settled) bool { return o.Err != nil }) {
@@ -572,7 +589,7 @@ type given struct {
 
 // give makes memberships, behind a fence.
 func (p *pass) give(groups []v1alpha1.GroupMembership) func(context.Context) given {
-	member, just := p.member(), p.justIdentified()
+	member, just, temporary, made := p.member(), p.justIdentified(), access.Temporary(p.g), p.temporary()
 	return func(ctx context.Context) given {
 		ctx = p.urgently(ctx)
 		// The work may have waited for its turn.
@@ -580,17 +597,27 @@ func (p *pass) give(groups []v1alpha1.GroupMembership) func(context.Context) giv
 			member.Known = just.person
 		}
 		var g given
+		var incomplete error
+		if temporary && p.memberships != nil {
+			ctx = aws.OnTemporaryUser(ctx)
+			incomplete = p.memberships.Complete(ctx, made)
+		}
 		for _, m := range groups {
 			o := membership.Outcome{Present: true, Err: errAWSDisabled}
 			switch {
 			case p.memberships == nil:
 			case !m.Intended:
 				o = settleRecorded(ctx, p.memberships, member, string(m.Name))
+			case incomplete != nil:
+				o = membership.Outcome{Covered: true, Err: incomplete}
 			default:
 				if g.fence == (membership.Fence{}) {
 					g.fence = p.memberships.Fence(ctx, member)
 				}
-				if o.Err = g.fence.Err; o.Err == nil {
+				if o.Err = g.fence.Err; o.Err == nil && temporary && g.fence.Until.IsZero() {
+					o.Err = errUnfenced
+				}
+				if o.Err == nil {
 					o = settleRecorded(ctx, p.memberships, member, string(m.Name))
 				}
 			}

@@ -96,7 +96,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, at AWS, clock Clock, proof Pro
 		return nil, fmt.Errorf("setting up the role controller: %w", err)
 	}
 	grants := NewGrantReconciler(mgr.GetClient(), mgr.GetAPIReader(), clock, rec, roles, memberships, proof)
-	grants.fences = at.Cluster != ""
+	grants.fences, grants.temporaryUsers = at.Cluster != "", at.Boundary != ""
 	if err := grants.SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the grant controller: %w", err)
 	}

@@ -95,6 +95,7 @@ func (s *sweeps) look(ctx context.Context) {
 	managed := managedBy(roles.Items)
 	s.check(ctx, managed, roles.Items)
 	s.reclaim(ctx, managed)
+	s.deleteStrays(ctx)
 	s.judge(roles.Items, grants)
 }
 

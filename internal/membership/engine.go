@@ -50,6 +50,8 @@ type Engine struct {
 type Options struct {
 	// Cluster names the cluster in the fences that it writes; "" writes none.
 	Cluster string
+	// Boundary is the ARN of the permissions boundary of temporary users; "" makes none.
+	Boundary string
 	// ReportEvery is how old a credential report is used; zero means ReportEvery, the age at which AWS makes another.
 	ReportEvery time.Duration
 }
@@ -176,7 +178,7 @@ func (e *Engine) user(ctx context.Context, name string) (*access.Person, error) 
 		return nil, errIncomplete
 	}
 	return &access.Person{Found: true, Name: *u.UserName, UserID: *u.UserId, KubernetesUsers: access.KubernetesUsersOf(*u.UserName, *u.Arn, tagsOf(u.Tags)),
-		Bounded: u.PermissionsBoundary != nil}, nil
+		Bounded: u.PermissionsBoundary != nil, Temporary: isBelow(*u.Arn)}, nil
 }
 
 // Member is a person as a grant recorded them.

@@ -238,8 +238,8 @@ func (e *Engine) Reclaim(ctx context.Context, managed []v1alpha1.IAMGroupName, a
 	var errs []error
 	for id, u := range all.users {
 		fences := e.ours(u)
-		if len(fences) == 0 {
-			continue
+		if len(fences) == 0 || isBelow(u.ARN) {
+			continue // a temporary user that is left over goes with its fence
 		}
 		idle, err := e.idle(ctx, id)
 		if !idle {

@@ -8,8 +8,16 @@ import (
 	"strings"
 )
 
-// RevokerName is the name, below Path, of the role that the operator takes away with when its rights are split.
-const RevokerName = "prod-access-revoker"
+const (
+	// RevokerName is the name, below Path, of the role that the operator takes away with when its rights are split.
+	RevokerName = "prod-access-revoker"
+	// BreakGlassRoleName is the name, below Path, of the role that makes and deletes temporary users.
+	BreakGlassRoleName = "prod-access-breakglass"
+	// BreakGlassPath is where temporary users and their MFA devices live. Nothing else may.
+	BreakGlassPath = Path + "break-glass/"
+	// ContainmentName is the name of the inline policy that takes everything from a temporary user before it is deleted.
+	ContainmentName = "prod-access-contained"
+)
 
 // What the operator calls, as in internal/aws. The revoker has what it takes to end access, and cannot lengthen it.
 // Reads have no conditions: one on a tag would answer AccessDenied instead of NoSuchEntity for what is gone.

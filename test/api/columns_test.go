@@ -72,6 +72,7 @@ func fullEmergencyStatus() *v1alpha1.BreakGlassStatus {
 		ReportDueAt: &at, ReportRemindedAt: &at, ReportApprovedBy: v1alpha1.Username(strings.Repeat("é", 256)),
 		ExpiresAt: &at, ActivatedAt: &at, EndedAt: &at, AccessEndsNoLaterThan: v1alpha1.AccessEnds{AWS: &at},
 		AWS: g.AWS, Kubernetes: g.Kubernetes, Outbox: g.Outbox,
+		TemporaryUser: v1alpha1.TemporaryUserStatus{IAMUser: letters(64), MadeAt: &at, Credentials: letters(8192)},
 		Facts: v1alpha1.EmergencyFacts{
 			OpenedAt: &at, OpenedBy: v1alpha1.Username(strings.Repeat("é", 256)), Lasted: &metav1.Duration{Duration: 168 * time.Hour}, MFAUnverified: true,
 			Bound: slices.Repeat([]string{strings.Repeat("é", 512)}, 16), Changes: slices.Repeat([]string{strings.Repeat("é", 1200)}, 16),
@@ -170,6 +171,17 @@ func TestColumns(t *testing.T) {
 	unseen := with(t, parse(t, emergencyManifest), "spec.subject.iamUser", absent{})
 	unseen.SetName("unseen")
 	breakGlass.store(t, unseen)
+	// What people write into annotations and labels, and who wrote which field, is nobody's name.
+	named := map[string]any{"iamUser": "mallory", "spec.subject.iamUser": "mallory", "status.temporaryUser.iamUser": "mallory"}
+	asked := with(t, with(t, parse(t, temporaryManifest), "metadata.annotations", named), "metadata.labels", named)
+	asked.SetName("asked")
+	breakGlass.store(t, asked)
+	temporary := breakGlass.store(t, with(t, with(t, parse(t, temporaryManifest), "metadata.annotations", named), "metadata.labels", named))
+	made := fullEmergencyStatus()
+	made.TemporaryUser.IAMUser = "bg-alice-inc-9-6a2f41a3"
+	if _, err := breakGlass.client().UpdateStatus(t.Context(), with(t, temporary, "status", made), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 
 	const age = "some age"
 	for _, c := range []struct {
@@ -210,6 +222,15 @@ func TestColumns(t *testing.T) {
 		{breakGlass, "unseen", []column{
 			{"Name", "unseen", false}, {"User", "alice@hera.example", false}, {"Role", "infra-member", false}, {"State", nil, false}, {"Expires", nil, false},
 			{"Report", nil, false}, {"Age", age, false}, {"Incident", "INC-7", true}, {"Opened By", "alice@hera.example", true}, {"Message", nil, true},
+		}},
+		{breakGlass, "asked", []column{
+			{"Name", "asked", false}, {"User", nil, false}, {"Role", "infra-member", false}, {"State", nil, false}, {"Expires", nil, false},
+			{"Report", nil, false}, {"Age", age, false}, {"Incident", "INC-9", true}, {"Opened By", "alice@hera.example", true}, {"Message", nil, true},
+		}},
+		{breakGlass, temporary.GetName(), []column{
+			{"Name", "alice-inc-9", false}, {"User", "bg-alice-inc-9-6a2f41a3", false}, {"Role", "infra-member", false}, {"State", "Granted", false},
+			{"Expires", "2026-11-23T09:00:00Z", false}, {"Report", "Pending", false}, {"Age", age, false}, {"Incident", "INC-9", true},
+			{"Opened By", "alice@hera.example", true}, {"Message", "access until 2099-11-23T13:00:00Z", true},
 		}},
 		{accessRevocation, "payments-db-disk-off", []column{
 			{"Name", "payments-db-disk-off", false}, {"Person", nil, false}, {"Grant", "payments-db-disk", false}, {"Stranger", nil, false}, {"State", nil, false},

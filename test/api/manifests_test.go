@@ -80,6 +80,27 @@ spec:
     writtenBy: alice@hera.example
 `
 
+	temporaryManifest = `
+apiVersion: access.hera.dev/v1alpha1
+kind: BreakGlass
+metadata:
+  name: alice-inc-9
+spec:
+  temporaryUser:
+    recipients:
+    - age1ytmy5yhs92f9g6j3kmuq7mrzk2c97vryeh59la7ka67vq4qwefnqg4zn4e
+    - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOTLWEroHGMHThdkLXbbJ9UzRaLUMv/O39W6mlUifBWn alice@laptop
+    accessKey: Create
+  role: infra-member
+  incident: INC-9
+  reason: Payments are down, and nobody who is on call can log in to AWS.
+  duration: 1h
+  openedBy: alice@hera.example
+  report:
+    summary: The payments pods were restarted one after the other.
+    writtenBy: alice@hera.example
+`
+
 	approvalManifest = `
 apiVersion: access.hera.dev/v1alpha1
 kind: AccessApproval

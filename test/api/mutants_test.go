@@ -47,7 +47,7 @@ func TestMutants(t *testing.T) {
 	// that lags behind a CRD that changes every second.
 	others := map[string]func(*testing.T){
 		"TestImmutableSpecs": TestImmutableSpecs, "TestImmutableRevocations": TestImmutableRevocations, "TestLiftOnceUnlessItDidNotCount": TestLiftOnceUnlessItDidNotCount,
-		"TestImmutableEmergencies": TestImmutableEmergencies, "TestApprovedReportIsFrozen": TestApprovedReportIsFrozen,
+		"TestImmutableEmergencies": TestImmutableEmergencies, "TestImmutableTemporaryUsers": TestImmutableTemporaryUsers, "TestApprovedReportIsFrozen": TestApprovedReportIsFrozen,
 		"TestMutableRole": TestMutableRole, "TestDefaults": TestDefaults, "TestStatusIsSeparate": TestStatusIsSeparate,
 		"TestStatusHoldsWhatTheOperatorWrites": TestStatusHoldsWhatTheOperatorWrites, "TestStatusNamesNobodyInvisibly": TestStatusNamesNobodyInvisibly,
 	}

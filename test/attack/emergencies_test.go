@@ -48,6 +48,16 @@ func opening(role string, namespaces int) func(*emergencySpec) {
 	}
 }
 
+// recipient is a public key of age.
+const recipient = "age1ytmy5yhs92f9g6j3kmuq7mrzk2c97vryeh59la7ka67vq4qwefnqg4zn4e"
+
+// temporary asks for a temporary user instead of naming a subject.
+func temporary(s *emergencySpec) {
+	s.Subject, s.Namespaces = v1alpha1.Subject{}, nil
+	s.TemporaryUser = &v1alpha1.TemporaryUser{Recipients: []v1alpha1.Recipient{recipient, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOTLWEroHGMHThdkLXbbJ9UzRaLUMv/O39W6mlUifBWn otto"},
+		AccessKey: v1alpha1.AccessKeyCreate}
+}
+
 func lasting(d time.Duration) func(*emergencySpec) {
 	return func(s *emergencySpec) { s.Duration.Duration = d }
 }
@@ -88,6 +98,8 @@ type emergencies struct {
 	// fresh was not seen by the operator; open gives access; leaving was deleted by an administrator and gives it, too;
 	// suspended, revoking and blocked did; of stuck, the binding is there, and of halfway the membership may be.
 	fresh, open, leaving, suspended, revoking, blocked, stuck, halfway *v1alpha1.BreakGlass
+	// lent gives access to a temporary user; the one of begun may be there, and the one of returned is gone.
+	lent, begun, returned *v1alpha1.BreakGlass
 	// ended and revoked gave access; what Otto wrote on ended is not approved, and on closed it is.
 	ended, revoked, closed *v1alpha1.BreakGlass
 	// What follows never gave any.
@@ -112,6 +124,9 @@ func setUpEmergencies(t *testing.T, store func(person, client.Object)) *emergenc
 		{&e.blocked, "blocked", v1alpha1.StateBlocked, true},
 		{&e.stuck, "stuck", v1alpha1.StateBlocked, false},
 		{&e.halfway, "halfway", v1alpha1.StateBlocked, false},
+		{&e.lent, "lent", v1alpha1.StateGranted, true},
+		{&e.begun, "begun", v1alpha1.StateBlocked, false},
+		{&e.returned, "returned", v1alpha1.StateExpired, true},
 		{&e.ended, "ended", v1alpha1.StateExpired, true},
 		{&e.revoked, "revoked", v1alpha1.StateRevoked, true},
 		{&e.closed, "closed", v1alpha1.StateExpired, true},
@@ -121,7 +136,13 @@ func setUpEmergencies(t *testing.T, store func(person, client.Object)) *emergenc
 		{&e.called, "called", v1alpha1.StateRevoked, false},
 	} {
 		g := emergency(oncall)
-		if one.where == &e.ended || one.where == &e.closed {
+		switch one.where {
+		case &e.ended, &e.closed:
+			reportedBy(oncall)(&g.Spec)
+		case &e.lent, &e.begun:
+			temporary(&g.Spec)
+		case &e.returned:
+			temporary(&g.Spec)
 			reportedBy(oncall)(&g.Spec)
 		}
 		if g.Name = one.name; one.state != "" {
@@ -149,6 +170,11 @@ func setUpEmergencies(t *testing.T, store func(person, client.Object)) *emergenc
 			g.Status.Kubernetes.Bindings = []v1alpha1.GrantBinding{{Name: "prod-access-stuck", Observed: true}}
 		case &e.halfway:
 			g.Status.AWS.Groups = []v1alpha1.GroupMembership{{Name: "hera-prod-infra-manager", Intended: true}}
+		case &e.lent:
+			g.Status.AWS.Groups = []v1alpha1.GroupMembership{{Name: "hera-prod-infra-manager", Intended: true, Observed: true}}
+			g.Status.TemporaryUser = v1alpha1.TemporaryUserStatus{IAMUser: "bg-lent-01234567", MadeAt: new(in(-time.Minute)), Credentials: "sealed"}
+		case &e.begun, &e.returned:
+			g.Status.TemporaryUser.IAMUser = "bg-" + g.Name + "-01234567"
 		case &e.waiting:
 			g.Status.Kubernetes.Bindings = []v1alpha1.GrantBinding{{Name: "prod-access-waiting"}}
 			g.Status.AWS.Groups = []v1alpha1.GroupMembership{{Name: "hera-prod-infra-manager"}}
@@ -164,7 +190,7 @@ func setUpEmergencies(t *testing.T, store func(person, client.Object)) *emergenc
 }
 
 func emergencyRows(_ *testing.T, s *scene) []row {
-	return slices.Concat(openingRows(s), termsRows(), reportRows(s.emergencies), endingRows(s.emergencies))
+	return slices.Concat(openingRows(s), termsRows(), temporaryRows(s.emergencies), reportRows(s.emergencies), endingRows(s.emergencies))
 }
 
 // openingRows are about who opens.
@@ -244,6 +270,89 @@ func termsRows() []row {
 		{name: "opening without an incident", who: oncall, do: create(emergency(oncall, func(s *emergencySpec) { s.Incident = " " })),
 			want: invalid{"spec.incident", "incident must not be blank"}, twin: own},
 	}
+}
+
+// temporaryRows are about temporary users: who asks for one, for which role, and that nothing about one changes.
+func temporaryRows(e *emergencies) []row {
+	no := func(words string) refusedBy { return refusedBy{"emergencies", words} }
+	terms := func(words string) refusedBy { return refusedBy{"openings", words} }
+	opens := func(p person, changes ...func(*emergencySpec)) attempt {
+		return create(emergency(p, append([]func(*emergencySpec){temporary}, changes...)...))
+	}
+	of := func(role string) func(*emergencySpec) { return func(s *emergencySpec) { s.Role = role } }
+	caller := person{syncer.user, oncall.groups}
+	const unchanged, order = "nothing in spec can be changed but report", "nothing in spec can be changed but report, not even the order of recipients"
+	person1 := emergency(oncall)
+	temporaryUser := `{"recipients":["` + recipient + `"]}`
+
+	rows := []row{
+		{name: "a temporary user in somebody else's name", who: other, do: opens(oncall),
+			want: no("openedBy is otto@hera.example, but you are kim@hera.example"), twin: twin{do: opens(other)}},
+		{name: "the cluster's administrator asks for a temporary user in somebody's name", who: root, do: opens(oncall),
+			want: no("but you are root"), twin: twin{do: opens(root)}},
+		{name: "the operator asks for a temporary user", who: theOperator, do: opens(oncall),
+			want: no("but you are system:serviceaccount:prod-access-system"), twin: twin{who: oncall}},
+		{name: "a service account asks for a temporary user", who: caller, do: opens(caller),
+			want: invalid{"spec.openedBy", "openedBy must be a person"}, twin: twin{who: oncall, do: opens(oncall)}},
+		{name: "Argo CD syncs a temporary user", who: argo, do: apply(emergency(oncall, temporary)),
+			want: no("by no service account and so not from Git"), twin: twin{who: oncall}},
+		{name: "a temporary user for a role that is not one's own", who: penny, do: opens(penny),
+			want: no("penny@hera.example may not open the role infra-manager in an emergency"), twin: twin{who: person{penny.user, oncall.groups}}},
+		{name: "a temporary user in a role without IAM groups", who: oncall, do: opens(oncall, of("developer")),
+			want: terms("the role developer has no IAM groups, and so nothing for a temporary user: name a person in spec.subject, or open another role"),
+			twin: twin{do: create(emergency(oncall, opening("developer", 1)))}},
+		{name: "a temporary user in a role without an AWS side", who: root, do: opens(root, of("near")),
+			want: terms("the role near has no IAM groups"), twin: twin{do: create(emergency(root, opening("near", 0)))}},
+		{name: "a person in no namespace, where a temporary user needs none", who: root, do: create(emergency(root, opening("teams", 0))),
+			want: terms("the role teams is bound in namespaces"), twin: twin{do: opens(root, of("teams"))}},
+		{name: "a temporary user in a namespace", who: root, do: opens(root, opening("teams", 1)),
+			want: invalid{"spec.namespaces", "a temporary user has access to AWS alone: leave namespaces out"}, twin: twin{do: opens(root, of("teams"))}},
+		{name: "a temporary user in a role that is not for emergencies", who: root, do: opens(root, of("reviewed")),
+			want: terms("the role reviewed cannot be opened in an emergency"), twin: twin{do: opens(root)}},
+		{name: "a temporary user for longer than the role allows", who: oncall, do: opens(oncall, lasting(4*time.Hour+time.Second)),
+			want: terms("the role infra-manager is opened for at most 4h"), twin: twin{do: opens(oncall, lasting(4*time.Hour))}},
+		{name: "a temporary user beside a person", who: oncall, do: opens(oncall, func(s *emergencySpec) { s.Subject = person1.Spec.Subject }),
+			want: invalid{"spec", "name either subject"}, twin: twin{do: opens(oncall)}},
+		{name: "a temporary user whose credentials nobody can read", who: oncall, do: opens(oncall, func(s *emergencySpec) { s.TemporaryUser.Recipients = nil }),
+			want: invalid{"spec.temporaryUser.recipients", "Required value"}, twin: twin{do: opens(oncall)}},
+	}
+	for _, p := range []person{dana, alice, developer, member, manager, bob, pia, sam, ada, nora} {
+		rows = append(rows, row{name: p.user + " asks for a temporary user without the right", who: p, do: opens(p),
+			want: no(p.user + " may not open the role infra-manager in an emergency"), twin: twin{who: person{p.user, oncall.groups}}})
+	}
+	status := refusedBy{"status", "the operator alone"}
+	for _, p := range []person{oncall, other, manager, argo, ada, theOperator, root} {
+		rows = append(rows,
+			row{name: p.user + " swaps the recipients of a temporary user", who: p, do: patch(e.lent, `{"spec":{"temporaryUser":`+temporaryUser+`}}`),
+				want: invalid{"spec.temporaryUser", order}, twin: twin{do: patch(e.lent, `{"metadata":{"annotations":{"note":"seen"}}}`)}},
+			row{name: p.user + " asks for an access key later", who: p, do: patch(e.lent, `{"spec":{"temporaryUser":{"accessKey":"None"}}}`),
+				want: invalid{"spec.temporaryUser", order}, twin: twin{do: patch(e.lent, `{"spec":{"temporaryUser":{"accessKey":"Create"}}}`)}},
+			row{name: p.user + " adds a temporary user to an emergency that lasts", who: p, do: patch(e.open, `{"spec":{"temporaryUser":`+temporaryUser+`}}`),
+				want: invalid{"spec", unchanged}, twin: twin{do: patch(e.open, `{"metadata":{"annotations":{"note":"seen"}}}`)}},
+			row{name: p.user + " makes an emergency one of a temporary user", who: p, do: patch(e.open, `{"spec":{"subject":null,"temporaryUser":`+temporaryUser+`}}`),
+				want: invalid{"spec", unchanged}, twin: twin{do: patch(e.open, `{"metadata":{"annotations":{"note":"seen"}}}`)}},
+			row{name: p.user + " takes a temporary user over", who: p, do: patch(e.lent, `{"spec":{"temporaryUser":null,"subject":{"iamUser":"eve"}}}`),
+				want: invalid{"spec", unchanged}, twin: twin{do: patch(e.lent, `{"metadata":{"annotations":{"note":"seen"}}}`)}},
+		)
+	}
+	for _, p := range []person{oncall, other, bob, manager, argo, ada, collector, root} {
+		rows = append(rows,
+			row{name: p.user + " writes credentials", who: p, do: patchStatus(e.lent, `{"status":{"temporaryUser":{"credentials":"others"}}}`),
+				want: status, twin: twin{who: theOperator}},
+			row{name: p.user + " drops the credentials", who: p, do: patchStatus(e.lent, `{"status":{"temporaryUser":{"credentials":null}}}`),
+				want: status, twin: twin{who: theOperator}},
+			row{name: p.user + " says which the temporary user is", who: p, do: patchStatus(e.lent, `{"status":{"temporaryUser":{"iamUser":"alice"}}}`),
+				want: status, twin: twin{who: theOperator}},
+			row{name: p.user + " has the operator forget the temporary user", who: p, do: patchStatus(e.lent, `{"status":{"temporaryUser":null,"aws":null}}`),
+				want: status, twin: twin{who: theOperator}},
+		)
+	}
+	return append(rows,
+		row{name: "approving the report on one's temporary user without the right", who: oncall, do: create(approval(oncall, ofReport(e.returned))),
+			want: refusedBy{"approvals", "otto@hera.example may not approve or reject requests or reports for the role infra-manager"}, twin: twin{who: person{oncall.user, bob.groups}}},
+		row{name: "approving the report on one's temporary user in an approver's name", who: oncall, do: create(approval(bob, ofReport(e.returned))),
+			want: refusedBy{"approvals", "approver is bob@hera.example, but you are otto@hera.example"}, twin: twin{who: bob}},
+	)
 }
 
 // reportRows are about the report, and who approves it.
@@ -353,6 +462,8 @@ func endingRows(e *emergencies) []row {
 	}
 	for _, p := range []person{oncall, manager, argo, ada, collector, root} {
 		rows = append(rows,
+			row{name: p.user + " removes the finalizer that a temporary user is deleted by", who: p, do: edit(e.lent, finalizers("attack.example/other")),
+				want: held, twin: twin{do: edit(e.lent, finalizers(v1alpha1.Finalizer))}},
 			row{name: p.user + " removes the finalizer of an emergency", who: p, do: edit(e.open, finalizers("attack.example/other")),
 				want: held, twin: twin{do: edit(e.open, finalizers(v1alpha1.Finalizer))}},
 			row{name: p.user + " lets a deleted emergency go", who: p, do: edit(e.leaving, operation("remove", "/metadata/finalizers", nil)),
@@ -375,6 +486,9 @@ func endingRows(e *emergencies) []row {
 		{"that is blocked after it gave access", e.blocked, e.waiting, lasts},
 		{"that is blocked while its binding is there", e.stuck, e.waiting, lasts},
 		{"that is blocked while its membership may be", e.halfway, e.waiting, lasts},
+		{"that lasts for a temporary user", e.lent, e.waiting, lasts},
+		{"that is blocked while its temporary user may be there", e.begun, e.waiting, lasts},
+		{"of a temporary user, whose report waits", e.returned, e.missed, unreported},
 		{"that was revoked, and has no report", e.revoked, e.called, unreported},
 		{"that is over, and whose report waits", e.ended, e.missed, unreported},
 		{"that was deleted and lasts", e.leaving, e.closed, lasts},
@@ -398,8 +512,11 @@ func endingRows(e *emergencies) []row {
 func TestPresetEmergency(t *testing.T) {
 	e := emergency(oncall)
 	e.Name = "preset"
+	temporary(&e.Spec)
 	e.Status = v1alpha1.BreakGlassStatus{
-		ExpiresAt: new(in(24 * time.Hour)), ActivatedAt: new(in(0)), EndedAt: new(in(0)), ReportDigest: "sha256:" + strings.Repeat("0", 64),
+		TemporaryUser: v1alpha1.TemporaryUserStatus{IAMUser: "alice", MadeAt: new(in(0)), Credentials: "others"},
+		AWS:           v1alpha1.GrantAWSStatus{UserID: "AIDACKCEVSQ6C2EXAMPLE"},
+		ExpiresAt:     new(in(24 * time.Hour)), ActivatedAt: new(in(0)), EndedAt: new(in(0)), ReportDigest: "sha256:" + strings.Repeat("0", 64),
 		Conditions: []metav1.Condition{
 			{Type: v1alpha1.ConditionActive, Status: metav1.ConditionFalse, Reason: v1alpha1.StateExpired, LastTransitionTime: in(0)},
 			{Type: v1alpha1.ConditionReported, Status: metav1.ConditionTrue, Reason: "Approved", LastTransitionTime: in(0)},
@@ -418,7 +535,8 @@ func TestPresetEmergency(t *testing.T) {
 	if err := as(t, oncall).Get(t.Context(), nameOf(e.Name), &stored); err != nil {
 		t.Fatal(err)
 	}
-	if s := stored.Status; s.ObservedGeneration != -1 || len(s.Conditions) > 0 || s.ExpiresAt != nil || s.ActivatedAt != nil || s.EndedAt != nil || s.ReportDigest != "" {
+	if s := stored.Status; s.ObservedGeneration != -1 || len(s.Conditions) > 0 || s.ExpiresAt != nil || s.ActivatedAt != nil || s.EndedAt != nil || s.ReportDigest != "" ||
+		s.TemporaryUser != (v1alpha1.TemporaryUserStatus{}) || s.AWS.UserID != "" {
 		t.Errorf("what was written into the status on creation is stored: %+v", s)
 	}
 	refusedBy{"emergencies", "a BreakGlass is not ended by deleting it"}.check(t, remove(e)(t.Context(), as(t, oncall)))

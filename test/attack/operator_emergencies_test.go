@@ -139,18 +139,30 @@ func (p *play) written(by, writer person) *v1alpha1.BreakGlass {
 	p.Helper()
 	e := p.opens(by)
 	p.active(e)
+	p.revokesEmergency(e)
+	p.nothing(p.T, p.subject)
+	p.writes(writer, e)
+	return e
+}
+
+// revokesEmergency ends one early.
+func (p *play) revokesEmergency(e *v1alpha1.BreakGlass) {
+	p.Helper()
 	p.does(sam, &v1alpha1.AccessRevocation{ObjectMeta: metav1.ObjectMeta{Name: e.Name}, Spec: v1alpha1.AccessRevocationSpec{
 		Grant:  &v1alpha1.GrantReference{Kind: v1alpha1.TargetBreakGlass, Name: e.Name, SpecDigest: e.Status.SpecDigest},
 		Reason: "the volume was enlarged, all is well", RevokedBy: v1alpha1.Username(sam.user),
 	}})
 	p.state(e, v1alpha1.ConditionActive, v1alpha1.StateRevoked, "")
-	p.nothing(p.T, p.subject)
-	p.patches(writer, e, writing(writer))
+}
+
+// writes lets somebody write the report on one that is over.
+func (p *play) writes(by person, e *v1alpha1.BreakGlass) {
+	p.Helper()
+	p.patches(by, e, writing(by))
 	p.eventually("the digest of the report on "+e.Name, func(ctx context.Context) (bool, error) {
 		err := as(p.T, root).Get(ctx, client.ObjectKeyFromObject(e), e)
 		return e.Status.ReportDigest != "", err
 	})
-	return e
 }
 
 // voteOn is somebody's yes to the report as it is now, not yet made.

@@ -125,7 +125,7 @@ func TestOperator(t *testing.T) {
 				perform(t, w, s)
 			})
 		}
-		for _, d := range dramas() {
+		for _, d := range slices.Concat(dramas(), temporaryDramas()) {
 			t.Run(d.name, func(t *testing.T) {
 				t.Parallel()
 				d.act(w.play(t))
@@ -174,6 +174,8 @@ func begin(t *testing.T) *world {
 	for i := range people {
 		w.join(fmt.Sprintf("walker-%d", i))
 	}
+	// Hers is the boundary of temporary users, so that it is there.
+	w.iam.SetBoundary("gina", boundary)
 	for _, group := range []string{"hera-prod-infra-manager", "hera-prod-infra-member", "hera-prod-security-engineer"} {
 		w.iam.AddGroup(group)
 	}
@@ -203,7 +205,7 @@ func begin(t *testing.T) *world {
 	}
 	var err error
 	w.process, err = operator.Start(t.Context(), cp, operator.Options{
-		Binary: binary, Config: config, Env: operator.AWSEnv(server.URL), Log: filepath.Join(dir, "operator.log"),
+		Binary: binary, Config: config, Args: []string{"--break-glass-boundary-arn=" + boundary}, Env: operator.AWSEnv(server.URL), Log: filepath.Join(dir, "operator.log"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,8 @@ func setUp(t *testing.T) *scene {
 		store(root, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	store(ada, reviewed())
+	store(ada, inTeams())
+	store(ada, near())
 	for _, in := range []string{namespace, "payments"} {
 		store(root, pod(in, "target"))
 		store(root, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: in, Name: "target"}})
@@ -136,6 +138,22 @@ func reviewed() *v1alpha1.AccessRole {
 		Change:     v1alpha1.ChangePolicy{TicketPattern: "CHG-[0-9]+|OPS-[0-9]+"},
 		Kubernetes: &v1alpha1.KubernetesRole{Scope: v1alpha1.ScopeCluster, ClusterRole: "prod-access-security-engineer", Access: v1alpha1.AccessReadOnly},
 	}}
+}
+
+// inTeams is a role in namespaces and in an IAM group, for emergencies too.
+func inTeams() *v1alpha1.AccessRole {
+	r := near()
+	r.Name, r.Spec.Kubernetes.Scope = "teams", v1alpha1.ScopeNamespaces
+	r.Spec.AWS = &v1alpha1.AWSRole{Groups: []v1alpha1.IAMGroupName{"hera-prod-teams"}}
+	return r
+}
+
+// near is a role for emergencies that names no IAM group, though it has an AWS side.
+func near() *v1alpha1.AccessRole {
+	r := reviewed()
+	r.Name, r.Spec.BreakGlass = "near", &v1alpha1.BreakGlassPolicy{MaxDuration: metav1.Duration{Duration: time.Hour}}
+	r.Spec.AWS = &v1alpha1.AWSRole{}
+	return r
 }
 
 // in is so long from now, in whole seconds.

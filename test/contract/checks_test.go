@@ -28,7 +28,7 @@ func sized(n int) string {
 
 func checks() []check {
 	var all []check
-	for _, group := range [][]check{users(), memberships(), accounts(), credentialChecks(), userPolicies(), groupPolicies(), reports(), roles()} {
+	for _, group := range [][]check{users(), memberships(), accounts(), credentialChecks(), userPolicies(), groupPolicies(), reports(), roles(), temporaryUsers()} {
 		all = append(all, group...)
 	}
 	return all

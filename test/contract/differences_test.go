@@ -16,6 +16,7 @@ const (
 	noQuotas    = "moto does not count"
 	noBoundary  = "moto keeps no boundaries of users"
 	noSimulator = "moto does not implement this and fails"
+	deletesAll  = "moto deletes a user with what hangs on it"
 )
 
 // differences is where moto is not like AWS. None of it is something that the operator may rely on instead.
@@ -41,6 +42,12 @@ var differences = []difference{
 	{"GetCredentialReport", "has a line for the root user", "the ARN is ,", "moto has no root user"},
 	{"GetCredentialReport", "tells of a user without credentials", "password_last_used is not_supported", "moto gives every user the times of a password"},
 	{"AssumeRole", "refuses a role that does not exist", "it succeeds", "moto does not look for the role"},
+	{"ListMFADeviceTags", "shows the tags of a device", "answers  500", noSimulator},
+	{"DeleteAccessKey", "deletes a key, which kept the user", "it succeeds", deletesAll},
+	{"DeleteSSHPublicKey", "deletes a key, which kept the user", "it succeeds", deletesAll},
+	{"DeleteSigningCertificate", "deletes a certificate, which kept the user", "it succeeds", deletesAll},
+	{"ListServiceSpecificCredentials", "shows those of every service", "answers  500", noSimulator},
+	{"DeleteServiceSpecificCredential", "deletes one, which kept the user", "answers  500", noSimulator},
 	{"SimulatePrincipalPolicy", "answers each action for each resource", "answers  500", noSimulator},
 	{"SimulatePrincipalPolicy", "refuses the ARN of a session", "answers  500", noSimulator},
 }

@@ -527,21 +527,26 @@ func (s *suite) widening(t *testing.T) {
 var digest = "sha256:" + strings.Repeat("0123456789abcdef", 4)
 
 // placeholders are what a reader of the samples replaces.
-var placeholders = strings.NewReplacer("REPLACE_WITH_UID", "7f3d6a52-63a1-4d0f-9f0e-0c1d2b3a4f5e", "REPLACE_WITH_DIGEST", digest)
+var placeholders = strings.NewReplacer("REPLACE_WITH_UID", "7f3d6a52-63a1-4d0f-9f0e-0c1d2b3a4f5e", "REPLACE_WITH_DIGEST", digest,
+	"REPLACE_WITH_PUBLIC_KEY", publicKey)
+
+// publicKey is one of age.
+const publicKey = "age1ytmy5yhs92f9g6j3kmuq7mrzk2c97vryeh59la7ka67vq4qwefnqg4zn4e"
 
 func (s *suite) samples(t *testing.T) {
 	broken := map[string]struct{ old, new, message string }{
-		"grant-infra-member.yaml":  {`"2030-01-15T13:00:00Z"`, `"2030-01-15T08:00:00Z"`, "expiresAt must be later than notBefore"},
-		"grant-developer.yaml":     {"requestedBy: dana@hera.example", "requestedBy: system:admin", "requestedBy must be a person"},
-		"grant-from-git.yaml":      {"- bob@hera.example", "- Alice@Hera.example", "reviewedBy names requestedBy: nobody reviews their own request"},
-		"revocation-person.yaml":   {"person: alice", "person: system:alice", "person must be a person"},
-		"revocation-grant.yaml":    {digest, "REPLACE_WITH_DIGEST", "specDigest must be copied from the grant's status.specDigest"},
-		"revocation-stranger.yaml": {"iamUser: mallory", "iamUser: ma/llory", "should match"},
-		"approval.yaml":            {digest, "REPLACE_WITH_DIGEST", "digest must be copied from the target's status.approvalDigest"},
-		"breakglass.yaml":          {"duration: 1h", "duration: 0s", "duration must be from 1m to 168h"},
-		"breakglass-approval.yaml": {digest, "REPLACE_WITH_DIGEST", "or status.reportDigest of a BreakGlass"},
-		"drill.yaml":               {"openedBy: alice@hera.example", "openedBy: system:admin", "openedBy must be a person"},
-		"role-custom.yaml":         {"maxDuration: 12h", "maxDuration: 200h", "maxDuration must be from 1m to 168h"},
+		"grant-infra-member.yaml":        {`"2030-01-15T13:00:00Z"`, `"2030-01-15T08:00:00Z"`, "expiresAt must be later than notBefore"},
+		"grant-developer.yaml":           {"requestedBy: dana@hera.example", "requestedBy: system:admin", "requestedBy must be a person"},
+		"grant-from-git.yaml":            {"- bob@hera.example", "- Alice@Hera.example", "reviewedBy names requestedBy: nobody reviews their own request"},
+		"revocation-person.yaml":         {"person: alice", "person: system:alice", "person must be a person"},
+		"revocation-grant.yaml":          {digest, "REPLACE_WITH_DIGEST", "specDigest must be copied from the grant's status.specDigest"},
+		"revocation-stranger.yaml":       {"iamUser: mallory", "iamUser: ma/llory", "should match"},
+		"approval.yaml":                  {digest, "REPLACE_WITH_DIGEST", "digest must be copied from the target's status.approvalDigest"},
+		"breakglass.yaml":                {"duration: 1h", "duration: 0s", "duration must be from 1m to 168h"},
+		"breakglass-temporary-user.yaml": {publicKey, "REPLACE_WITH_PUBLIC_KEY", "a recipient is a public key of age (age1…) or of SSH"},
+		"breakglass-approval.yaml":       {digest, "REPLACE_WITH_DIGEST", "or status.reportDigest of a BreakGlass"},
+		"drill.yaml":                     {"openedBy: alice@hera.example", "openedBy: system:admin", "openedBy must be a person"},
+		"role-custom.yaml":               {"maxDuration: 12h", "maxDuration: 200h", "maxDuration must be from 1m to 168h"},
 	}
 	files, err := os.ReadDir(samplesDir)
 	if err != nil {

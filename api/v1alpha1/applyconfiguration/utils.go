@@ -97,6 +97,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.StrangerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Subject"):
 		return &apiv1alpha1.SubjectApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TemporaryUser"):
+		return &apiv1alpha1.TemporaryUserApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TemporaryUserStatus"):
+		return &apiv1alpha1.TemporaryUserStatusApplyConfiguration{}
 
 	}
 	return nil

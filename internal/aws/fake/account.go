@@ -3,11 +3,42 @@
 
 package fake
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateAccountAlias.html
+var aliasPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9]|-[a-z0-9]){1,61}[a-z0-9]$`)
+
+// createAccountAlias replaces an alias, of which an account has one at most.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/account-alias-create.html
+func createAccountAlias(c *call) any {
+	alias := c.required("AccountAlias")
+	if len(alias) > 63 || !aliasPattern.MatchString(alias) {
+		c.violates("AccountAlias", "satisfy regular expression pattern: ^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$")
+	}
+	if c.err == nil {
+		c.unchanged = c.state.alias == alias
+		c.state.alias = alias
+	}
+	return nil
+}
+
+func deleteAccountAlias(c *call) any {
+	alias := c.required("AccountAlias")
+	if alias != c.state.alias {
+		c.notFound("The account alias %s cannot be found.", alias)
+	}
+	if c.err == nil {
+		c.state.alias = ""
+	}
+	return nil
+}
 
 func listAccountAliases(c *call) any {
 	var aliases []string
-	if alias := c.iam.config.AccountAlias; alias != "" {
+	if alias := c.state.alias; alias != "" {
 		aliases = append(aliases, alias)
 	}
 	return page(c, "AccountAliases", aliases, func(alias string) string { return alias })

@@ -4,11 +4,9 @@
 package fake
 
 import (
-	"encoding/xml"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -137,6 +135,7 @@ func updateLoginProfile(c *call, u *user) any {
 	if getLoginProfile(c, u) == nil {
 		return nil
 	}
+	c.settled("Login Profile for User "+u.name, u, u.login.created)
 	login := *u.login
 	if c.params.Has("Password") {
 		login.password, login.changed = c.password("Password", u), c.now
@@ -171,80 +170,12 @@ func changePassword(c *call) any {
 }
 
 func deleteLoginProfile(c *call, u *user) any {
-	if getLoginProfile(c, u) != nil {
+	if getLoginProfile(c, u) == nil {
+		return nil
+	}
+	c.settled("Login Profile for User "+u.name, u, u.login.created)
+	if c.err == nil {
 		u.login = nil
 	}
 	return nil
-}
-
-// Leftover is a kind of credential that the fake only lists and deletes, for it stands in the way of DeleteUser.
-type Leftover string
-
-// The kinds of leftovers for AddLeftover.
-const (
-	SigningCertificate        Leftover = "SigningCertificate"
-	SSHPublicKey              Leftover = "SSHPublicKey"
-	ServiceSpecificCredential Leftover = "ServiceSpecificCredential"
-)
-
-type leftover struct {
-	kind    Leftover
-	id      string
-	login   string // user name of a service-specific credential, which a rename of the user does not change (recorded)
-	created time.Time
-}
-
-// leftoverKinds tells how each kind is written: the prefix of its identifiers and the names of elements.
-var leftoverKinds = map[Leftover]struct{ prefix, list, id, date string }{
-	SigningCertificate:        {"ASCA", "Certificates", "CertificateId", "UploadDate"},
-	SSHPublicKey:              {"APKA", "SSHPublicKeys", "SSHPublicKeyId", "UploadDate"},
-	ServiceSpecificCredential: {"ACCA", "ServiceSpecificCredentials", "ServiceSpecificCredentialId", "CreateDate"},
-}
-
-// textXML is an element whose name depends.
-type textXML struct {
-	XMLName xml.Name
-	Text    string `xml:",chardata"`
-}
-
-func listLeftovers(kind Leftover) handler {
-	names := leftoverKinds[kind]
-	type leftoverXML struct {
-		UserName, Status             string
-		ID, Date                     textXML
-		ServiceName, ServiceUserName string `xml:",omitempty"`
-		CertificateBody              string `xml:",omitempty"`
-	}
-	return ofUserOrCaller(func(c *call, u *user) any {
-		var items []leftoverXML
-		for _, l := range u.leftovers {
-			if l.kind != kind {
-				continue
-			}
-			x := leftoverXML{UserName: u.name, Status: "Active"}
-			x.ID = textXML{xml.Name{Local: names.id}, l.id}
-			x.Date = textXML{xml.Name{Local: names.date}, stamp(l.created)}
-			switch kind {
-			case SSHPublicKey: // shown without its body
-			case ServiceSpecificCredential:
-				x.ServiceName, x.ServiceUserName = "codecommit.amazonaws.com", l.login
-			case SigningCertificate:
-				x.CertificateBody = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"
-			}
-			items = append(items, x)
-		}
-		return page(c, names.list, items, func(x leftoverXML) string { return x.ID.Text })
-	})
-}
-
-func deleteLeftover(kind Leftover) handler {
-	return ofUserOrCaller(func(c *call, u *user) any {
-		id := c.required(leftoverKinds[kind].id)
-		i := slices.IndexFunc(u.leftovers, func(l leftover) bool { return l.kind == kind && l.id == id })
-		if i < 0 {
-			return c.notFound("The %s with id %s cannot be found.", kind, id)
-		}
-		u.leftovers = slices.Delete(u.leftovers, i, i+1)
-		return nil
-	})
 }

@@ -41,7 +41,7 @@ type Config struct {
 	Seed uint64
 	// Account is the twelve-digit account number. Default: 111122223333.
 	Account string
-	// AccountAlias is what ListAccountAliases answers, if not empty.
+	// AccountAlias is what ListAccountAliases answers at first, if not empty.
 	AccountAlias string
 	// Role is the name of the role whose session the caller is taken to hold. Default: prod-access-operator.
 	// A request signed with an access key of a user in the fake, or of a session that it gave out, comes from that
@@ -80,9 +80,11 @@ type IAM struct {
 	sessions map[string]session // by access key id
 	report   *report            // the latest; nil before the first
 	opened   time.Time          // when the account was made
+	deleted  map[string]bool    // lower-case names of users who were deleted
 	rand     *rand.Rand
 
 	staleness     time.Duration
+	settling      time.Duration
 	pageLimit     int
 	latency       map[string]time.Duration
 	throttles     map[string]throttle
@@ -138,6 +140,7 @@ func New(config Config) *IAM {
 		roles:         map[string]role{},
 		sessions:      map[string]session{},
 		opened:        now,
+		deleted:       map[string]bool{},
 		deniedActions: map[string][]string{},
 		rand:          rand.New(rand.NewPCG(config.Seed, config.Seed)),
 		latency:       map[string]time.Duration{},
@@ -145,6 +148,7 @@ func New(config Config) *IAM {
 		limiters:      map[string]*rate.Limiter{},
 		faults:        map[string][]*Fault{},
 	}
+	f.state.alias = config.AccountAlias
 	f.roles[strings.ToLower(config.Role)] = role{
 		id: "AROAPRODACCESSOPERATO", name: config.Role, path: config.RolePath, trust: f.trust(), created: now,
 	}

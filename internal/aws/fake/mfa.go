@@ -53,7 +53,7 @@ func (c *call) newSeed() string { return c.newID("", 64) }
 const onePixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 func createVirtualMFADevice(c *call) any {
-	name, path := c.name("VirtualMFADeviceName", 226), c.path("Path", "/")
+	name, path, tags := c.name("VirtualMFADeviceName", 226), c.path("Path", "/"), c.tags()
 	serial := c.arn("mfa", path, name)
 	if _, ok := c.state.devices[serial]; ok {
 		c.exists("MFA device already exists.")
@@ -61,7 +61,7 @@ func createVirtualMFADevice(c *call) any {
 	if c.err != nil {
 		return nil
 	}
-	d := device{serial: serial, seed: c.newSeed()}
+	d := device{serial: serial, seed: c.newSeed(), path: path, tags: tags}
 	c.state.devices[serial] = d
 	type createdXML struct{ SerialNumber, Base32StringSeed, QRCodePNG string }
 	return struct{ VirtualMFADevice createdXML }{
@@ -113,9 +113,13 @@ func deactivateMFADevice(c *call, u *user) any {
 	if d.owner != u.id {
 		c.noDevice(d.serial)
 	}
-	if c.err == nil {
+	switch {
+	case c.err != nil:
+	case d.virtual():
 		d.owner, d.enabled = "", time.Time{}
 		c.state.devices[d.serial] = d
+	default:
+		delete(c.state.devices, d.serial)
 	}
 	return nil
 }
@@ -155,7 +159,7 @@ func listVirtualMFADevices(c *call) any {
 	}
 	var devices []deviceXML
 	for _, d := range c.state.devices {
-		if (status == "Assigned" && d.owner == "") || (status == "Unassigned" && d.owner != "") {
+		if !d.virtual() || (status == "Assigned" && d.owner == "") || (status == "Unassigned" && d.owner != "") {
 			continue
 		}
 		x := deviceXML{SerialNumber: d.serial, EnableDate: stamp(d.enabled)}
@@ -166,4 +170,28 @@ func listVirtualMFADevices(c *call) any {
 		devices = append(devices, x)
 	}
 	return page(c, "VirtualMFADevices", devices, deviceKey)
+}
+
+func tagMFADevice(c *call) any {
+	d := c.device()
+	if d.tags = c.withTags(d.tags, "TagsPerMFADevice"); c.err == nil {
+		c.state.devices[d.serial] = d
+	}
+	return nil
+}
+
+func untagMFADevice(c *call) any {
+	d := c.device()
+	if d.tags = c.withoutTags(d.tags); c.err == nil {
+		c.state.devices[d.serial] = d
+	}
+	return nil
+}
+
+func listMFADeviceTags(c *call) any {
+	d := c.device()
+	if c.err != nil {
+		return nil
+	}
+	return page(c, "Tags", slices.Clone(d.tags), tagKey)
 }

@@ -25,7 +25,9 @@ const (
 	groupsPerUser      = 10
 	keysPerUser        = 2
 	devicesPerUser     = 8
-	tagsPerUser        = 50
+	certificatesOfUser = 2
+	sshKeysPerUser     = 5
+	tagsPerEntity      = 50
 	attachedPerEntity  = 10
 	inlineSizePerUser  = 2048
 	inlineSizePerGroup = 5120
@@ -87,7 +89,8 @@ var operations = map[string]operation{
 	"CreateVirtualMFADevice": writes(createVirtualMFADevice), "EnableMFADevice": writes(ofUser(enableMFADevice)),
 	"DeactivateMFADevice":    writes(ofUserOrCaller(deactivateMFADevice)),
 	"DeleteVirtualMFADevice": writes(deleteVirtualMFADevice),
-	"ListMFADevices":         reads(ofUserOrCaller(listMFADevices)), "ListVirtualMFADevices": reads(listVirtualMFADevices),
+	"TagMFADevice":           writes(tagMFADevice), "UntagMFADevice": writes(untagMFADevice), "ListMFADeviceTags": reads(listMFADeviceTags),
+	"ListMFADevices": reads(ofUserOrCaller(listMFADevices)), "ListVirtualMFADevices": reads(listVirtualMFADevices),
 
 	"CreateAccessKey": writes(ofUserOrCaller(createAccessKey)), "UpdateAccessKey": writes(ofUserOrCaller(updateAccessKey)),
 	"DeleteAccessKey": writes(ofUserOrCaller(deleteAccessKey)), "ListAccessKeys": reads(ofUserOrCaller(listAccessKeys)),
@@ -98,10 +101,13 @@ var operations = map[string]operation{
 	"UpdateLoginProfile": writes(ofUser(updateLoginProfile)), "ChangePassword": writes(changePassword),
 	"DeleteLoginProfile": writes(ofUserOrCaller(deleteLoginProfile)),
 
+	"UploadSigningCertificate":        writes(ofUserOrCaller(uploadSigningCertificate)),
 	"ListSigningCertificates":         reads(listLeftovers(SigningCertificate)),
 	"DeleteSigningCertificate":        writes(deleteLeftover(SigningCertificate)),
+	"UploadSSHPublicKey":              writes(ofUser(uploadSSHPublicKey)),
 	"ListSSHPublicKeys":               reads(listLeftovers(SSHPublicKey)),
 	"DeleteSSHPublicKey":              writes(deleteLeftover(SSHPublicKey)),
+	"CreateServiceSpecificCredential": writes(ofUser(createServiceSpecificCredential)),
 	"ListServiceSpecificCredentials":  reads(listLeftovers(ServiceSpecificCredential)),
 	"DeleteServiceSpecificCredential": writes(deleteLeftover(ServiceSpecificCredential)),
 
@@ -112,6 +118,7 @@ var operations = map[string]operation{
 	"AssumeRole":                {run: assumeRole, sts: true},
 	"AssumeRoleWithWebIdentity": {run: assumeRoleWithWebIdentity, sts: true, unsigned: true},
 
+	"CreateAccountAlias": writes(createAccountAlias), "DeleteAccountAlias": writes(deleteAccountAlias),
 	"ListAccountAliases": reads(listAccountAliases), "GetAccountSummary": reads(getAccountSummary),
 	"GetAccountAuthorizationDetails": reads(getAccountAuthorizationDetails),
 	"GetCallerIdentity":              {run: getCallerIdentity, sts: true},

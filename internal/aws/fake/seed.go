@@ -371,3 +371,21 @@ func (f *IAM) bound(name, arn string) error {
 	}
 	return f.Admin("PutUserPermissionsBoundary", map[string]string{"UserName": name, "PermissionsBoundary": arn})
 }
+
+// Under counts the users and virtual MFA devices of a name directly below a path.
+func (f *IAM) Under(path, name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	count := 0
+	for _, u := range f.state.users {
+		if u.path == path && u.name == name {
+			count++
+		}
+	}
+	for _, d := range f.state.devices {
+		if strings.HasSuffix(d.serial, ":mfa"+path+name) {
+			count++
+		}
+	}
+	return count
+}

@@ -17,6 +17,7 @@ type state struct {
 	groups   map[string]*group // by lower-case name
 	policies map[string]*policy
 	devices  map[string]device // by serial number
+	alias    string            // of the account
 }
 
 // entity is what users and groups have in common.
@@ -38,6 +39,7 @@ type user struct {
 	login        *loginProfile
 	leftovers    []leftover
 	passwordUsed time.Time
+	again        bool // whether the name was that of a user who is deleted
 }
 
 type group struct {
@@ -51,11 +53,17 @@ type policy struct {
 	created                                    time.Time
 }
 
-// device is a virtual MFA device, of nobody until it is enabled.
+// device is an MFA device. A virtual one is of nobody until it is enabled; a security key has no seed, path or tags, and
+// is gone once it is of nobody.
 type device struct {
 	serial, seed, owner string
+	path                string
+	tags                []tag
 	enabled             time.Time
 }
+
+// virtual reports whether CreateVirtualMFADevice made the device.
+func (d device) virtual() bool { return d.seed != "" }
 
 type accessKey struct {
 	id, status string
@@ -90,6 +98,7 @@ func (s *state) clone() *state {
 	c := &state{
 		users: make(map[string]*user, len(s.users)), userIDs: maps.Clone(s.userIDs),
 		groups: make(map[string]*group, len(s.groups)), policies: maps.Clone(s.policies), devices: maps.Clone(s.devices),
+		alias: s.alias,
 	}
 	for id, old := range s.users {
 		u := *old

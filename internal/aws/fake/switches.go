@@ -137,6 +137,28 @@ func (f *IAM) SetStaleness(d time.Duration) {
 	}
 }
 
+// SetSettling makes what is new resist change for d: DeleteLoginProfile and UpdateLoginProfile a password, DeactivateMFADevice
+// a device, and these with EnableMFADevice and UpdateUser a user whose name was that of a deleted one. They answer
+// EntityTemporarilyUnmodifiable, which AWS documents for these five and, as the only example, for a user name that was
+// deleted and made again. 0 ends that.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteLoginProfile.html
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeactivateMFADevice.html
+func (f *IAM) SetSettling(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settling = d
+}
+
+// settled fails if what was made for the user at that time, or the user, is too new to be changed.
+func (c *call) settled(what string, u *user, made time.Time) {
+	if u.again && u.created.After(made) {
+		made = u.created
+	}
+	if c.now.Before(made.Add(c.iam.settling)) {
+		c.fail(http.StatusConflict, "EntityTemporarilyUnmodifiable", "%s cannot be modified while it is being created.", what)
+	}
+}
+
 // SetThrottle allows op (each operation on its own, for AnyOp) burst requests at once and perSecond after that, by
 // the injected clock; the rest is answered with Throttling. A burst of 0 ends that.
 func (f *IAM) SetThrottle(op string, perSecond float64, burst int) {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -57,7 +58,7 @@ func createUser(c *call) any {
 	case len(c.state.users) >= usersPerAccount:
 		return c.exceeds("UsersPerAccount", usersPerAccount)
 	}
-	u := &user{entity: c.newEntity("user", "AIDA", name, path), tags: tags, boundary: boundary}
+	u := &user{entity: c.newEntity("user", "AIDA", name, path), tags: tags, boundary: boundary, again: c.iam.deleted[strings.ToLower(name)]}
 	c.state.users[u.id] = u
 	c.state.userIDs[strings.ToLower(name)] = u.id
 	return c.full(u)
@@ -73,6 +74,7 @@ func updateUser(c *call, u *user) any {
 	if other := c.state.userNamed(name); other != nil && other != u {
 		c.exists("User with name %s already exists.", name)
 	}
+	c.settled("User "+u.name, u, time.Time{})
 	if c.err == nil {
 		delete(c.state.userIDs, strings.ToLower(u.name))
 		u.name, u.path = name, path
@@ -101,11 +103,17 @@ func deleteUser(c *call, u *user) any {
 	case len(u.leftovers) > 0:
 		first = "remove referenced objects"
 	default:
-		delete(c.state.users, u.id)
-		delete(c.state.userIDs, strings.ToLower(u.name))
+		c.forget(u)
 		return nil
 	}
 	return c.deleteConflict("Cannot delete entity, must %s first.", first)
+}
+
+// forget takes the user, on whom nothing hangs, out of the account.
+func (c *call) forget(u *user) {
+	delete(c.state.users, u.id)
+	delete(c.state.userIDs, strings.ToLower(u.name))
+	c.iam.deleted[strings.ToLower(u.name)] = true
 }
 
 func listUsers(c *call) any {
@@ -122,7 +130,7 @@ func userKey(u userXML) string { return strings.ToLower(u.UserName) }
 
 var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
-// sameKey: the keys of a user's tags must differ by more than case.
+// sameKey: the keys of the tags of a user or a device must differ by more than case.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html
 func (t tag) sameKey(other tag) bool { return strings.EqualFold(t.Key, other.Key) }
 
@@ -149,34 +157,47 @@ func (c *call) tags() []tag {
 		}
 		tags = append(tags, t)
 	}
-	if len(tags) > tagsPerUser {
-		c.violates("tags", "have length less than or equal to %d", tagsPerUser)
+	if len(tags) > tagsPerEntity {
+		c.violates("tags", "have length less than or equal to %d", tagsPerEntity)
 	}
 	return tags
 }
 
 func tagUser(c *call, u *user) any {
-	added := c.tags()
-	kept := slices.DeleteFunc(slices.Clone(u.tags), func(t tag) bool { return slices.ContainsFunc(added, t.sameKey) })
-	if len(kept)+len(added) > tagsPerUser {
-		c.exceeds("TagsPerUser", tagsPerUser)
-	}
-	if c.err == nil {
-		u.tags = append(kept, added...)
-	}
+	u.tags = c.withTags(u.tags, "TagsPerUser")
 	return nil
 }
 
 func untagUser(c *call, u *user) any {
-	before := len(u.tags)
-	for i := 1; c.params.Has(fmt.Sprintf("TagKeys.member.%d", i)); i++ {
-		gone := tag{Key: c.params.Get(fmt.Sprintf("TagKeys.member.%d", i))}
-		u.tags = slices.DeleteFunc(u.tags, gone.sameKey)
-	}
-	c.unchanged = len(u.tags) == before
+	u.tags = c.withoutTags(u.tags)
 	return nil
 }
 
-func listUserTags(c *call, u *user) any {
-	return page(c, "Tags", slices.Clone(u.tags), func(t tag) string { return t.Key })
+// withTags returns the tags together with those of the request, which replace others of their keys.
+func (c *call) withTags(tags []tag, quota string) []tag {
+	added := c.tags()
+	kept := slices.DeleteFunc(slices.Clone(tags), func(t tag) bool { return slices.ContainsFunc(added, t.sameKey) })
+	if len(kept)+len(added) > tagsPerEntity {
+		c.exceeds(quota, tagsPerEntity)
+	}
+	if c.err != nil {
+		return tags
+	}
+	return append(kept, added...)
 }
+
+// withoutTags returns the tags without those whose keys the request names.
+func (c *call) withoutTags(tags []tag) []tag {
+	kept := slices.Clone(tags)
+	for _, key := range c.members("TagKeys") {
+		kept = slices.DeleteFunc(kept, tag{Key: key}.sameKey)
+	}
+	c.unchanged = len(kept) == len(tags)
+	return kept
+}
+
+func listUserTags(c *call, u *user) any {
+	return page(c, "Tags", slices.Clone(u.tags), tagKey)
+}
+
+func tagKey(t tag) string { return t.Key }

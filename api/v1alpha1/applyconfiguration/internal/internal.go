@@ -92,6 +92,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: kubernetes
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessKeyDemand
+  scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessLevel
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessRevocation
@@ -337,6 +339,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: subject
       type:
         namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Subject
+    - name: temporaryUser
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.TemporaryUser
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.BreakGlassStatus
   map:
     fields:
@@ -394,6 +399,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: specDigest
       type:
         scalar: string
+    - name: temporaryUser
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.TemporaryUserStatus
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.CIDR
   scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.ChangePolicy
@@ -743,6 +751,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: specDigest
       type:
         scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.Recipient
+  scalar: string
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.Requirements
   map:
     fields:
@@ -817,6 +827,31 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.TargetKind
   scalar: string
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.TemporaryUser
+  map:
+    fields:
+    - name: accessKey
+      type:
+        namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.AccessKeyDemand
+      default: None
+    - name: recipients
+      type:
+        list:
+          elementType:
+            namedType: com.github.hera-platform.prod-access-operator.api.v1alpha1.Recipient
+          elementRelationship: atomic
+- name: com.github.hera-platform.prod-access-operator.api.v1alpha1.TemporaryUserStatus
+  map:
+    fields:
+    - name: credentials
+      type:
+        scalar: string
+    - name: iamUser
+      type:
+        scalar: string
+    - name: madeAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.hera-platform.prod-access-operator.api.v1alpha1.Username
   scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition

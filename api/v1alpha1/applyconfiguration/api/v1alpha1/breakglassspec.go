@@ -17,6 +17,9 @@ import (
 type BreakGlassSpecApplyConfiguration struct {
 	// subject is the person who gets access.
 	Subject *SubjectApplyConfiguration `json:"subject,omitempty"`
+	// temporaryUser asks for an IAM user that is made for this emergency and deleted at its end, for when the person's own
+	// login is what broke. It has the role's IAM groups, and nothing in Kubernetes.
+	TemporaryUser *TemporaryUserApplyConfiguration `json:"temporaryUser,omitempty"`
 	// role is the name of the AccessRole.
 	Role *string `json:"role,omitempty"`
 	// namespaces are where a role of scope Namespaces is bound; absent for a role of scope Cluster.
@@ -44,6 +47,14 @@ func BreakGlassSpec() *BreakGlassSpecApplyConfiguration {
 // If called multiple times, the Subject field is set to the value of the last call.
 func (b *BreakGlassSpecApplyConfiguration) WithSubject(value *SubjectApplyConfiguration) *BreakGlassSpecApplyConfiguration {
 	b.Subject = value
+	return b
+}
+
+// WithTemporaryUser sets the TemporaryUser field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TemporaryUser field is set to the value of the last call.
+func (b *BreakGlassSpecApplyConfiguration) WithTemporaryUser(value *TemporaryUserApplyConfiguration) *BreakGlassSpecApplyConfiguration {
+	b.TemporaryUser = value
 	return b
 }
 

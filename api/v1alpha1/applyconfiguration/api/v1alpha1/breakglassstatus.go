@@ -45,6 +45,8 @@ type BreakGlassStatusApplyConfiguration struct {
 	AWS *GrantAWSStatusApplyConfiguration `json:"aws,omitempty"`
 	// kubernetes is the Kubernetes side.
 	Kubernetes *GrantKubernetesStatusApplyConfiguration `json:"kubernetes,omitempty"`
+	// temporaryUser is the IAM user that was made for the emergency.
+	TemporaryUser *TemporaryUserStatusApplyConfiguration `json:"temporaryUser,omitempty"`
 	// facts are collected for whoever writes the report.
 	Facts *EmergencyFactsApplyConfiguration `json:"facts,omitempty"`
 	// outbox holds what is still to be written to the audit trail.
@@ -163,6 +165,14 @@ func (b *BreakGlassStatusApplyConfiguration) WithAWS(value *GrantAWSStatusApplyC
 // If called multiple times, the Kubernetes field is set to the value of the last call.
 func (b *BreakGlassStatusApplyConfiguration) WithKubernetes(value *GrantKubernetesStatusApplyConfiguration) *BreakGlassStatusApplyConfiguration {
 	b.Kubernetes = value
+	return b
+}
+
+// WithTemporaryUser sets the TemporaryUser field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TemporaryUser field is set to the value of the last call.
+func (b *BreakGlassStatusApplyConfiguration) WithTemporaryUser(value *TemporaryUserStatusApplyConfiguration) *BreakGlassStatusApplyConfiguration {
+	b.TemporaryUser = value
 	return b
 }
 
