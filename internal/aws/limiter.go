@@ -64,7 +64,7 @@ func laneOf(ctx context.Context, a Action) lane {
 	switch {
 	case a.Class == Remove && !a.Grantor:
 		return removal
-	case a.Class == Add && marked == removal && !(a.Contains && isOnTemporaryUser(ctx)):
+	case a.Class == Add && marked == removal && (!a.Contains || !isOnTemporaryUser(ctx)):
 		return ordinary
 	}
 	return marked
