@@ -183,7 +183,7 @@ func (p *pass) carryOut(d *access.Decision) bool {
 		}
 		p.facts.Done = done.Err == nil
 		return p.facts.Done
-	case access.EffectNone, access.EffectRelease:
+	case access.EffectMake, access.EffectNone, access.EffectRelease:
 	}
 	return false
 }
