@@ -145,11 +145,11 @@ terraform-validate: ## Validate the Terraform module, where terraform is install
 
 .PHONY: demo
 demo: build kube-assets ## Watch the operator at work on the local control plane.
-	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./hack/demo
+	DEMO_AWS="$$(hack/awscli.sh)" KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./hack/demo
 
 .PHONY: demo-check
 demo-check: build kube-assets ## Run the demo and fail unless everything in it went as told.
-	KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./hack/demo --check
+	aws=$$(hack/awscli.sh) && DEMO_AWS=$$aws KUBEBUILDER_ASSETS="$(KUBE_ASSETS)" go run ./hack/demo --check
 
 .PHONY: bench
 bench: build kube-assets ## Measure against the budgets.

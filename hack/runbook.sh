@@ -1,40 +1,9 @@
 #!/usr/bin/env bash
 # Carries out docs/runbooks (test/runbook) with bash, kubectl and the AWS CLI against the local control plane and the IAM
-# fake.
-#
-# The AWS CLI is installed once, as hack/awscli-requirements.txt says, into a Python environment of its own under bin/.
-# PYTHON names the Python to use.
+# fake. hack/awscli.sh installs the AWS CLI.
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-requirements=$root/hack/awscli-requirements.txt
-version=$(sed -n 's/^awscli==\([^ ]*\).*/\1/p' "$requirements")
-home=$root/bin/awscli-$version
-python=${PYTHON:-python3}
-
-say() { printf 'runbook: %s\n' "$*" >&2; }
-
-install() {
-  local start=$SECONDS
-  say "installing the AWS CLI $version into ${home#"$root"/} (once)"
-  rm -rf "$home"
-  if ! "$python" -m venv "$home"; then
-    say "$python cannot make an environment; install its venv module (Debian: python3-venv) or name another with PYTHON"
-    exit 1
-  fi
-  "$root/hack/progress.sh" 'installing the AWS CLI' "$home/bin/python" -m pip install \
-    --quiet --disable-pip-version-check --no-input --no-deps --require-hashes --requirement "$requirements"
-  "$home/bin/python" -m pip check --disable-pip-version-check >&2
-  cp "$requirements" "$home/installed.txt" # last, so that half an environment is never used
-  say "installed in $((SECONDS - start)) s"
-}
-
-mkdir -p "$root/bin"
-exec 9>"$root/bin/.awscli.lock"
-# flock is no part of macOS; without it two runs must not overlap.
-! command -v flock >/dev/null || flock 9
-cmp -s "$requirements" "$home/installed.txt" || install
-exec 9>&-
-
-cd "$root"
-RUNBOOK_AWS=$home/bin/aws hack/progress.sh 'runbooks' go test -race -count=1 -timeout 15m "$@" ./test/runbook
+cd "$(dirname "$0")/.."
+RUNBOOK_AWS=$(hack/awscli.sh)
+export RUNBOOK_AWS
+hack/progress.sh 'runbooks' go test -race -count=1 -timeout 15m "$@" ./test/runbook

@@ -356,7 +356,7 @@ func (th *theatre) drill(ctx context.Context, kubeconfig, file string) (out stri
 	var said bytes.Buffer
 	cmd := root()
 	cmd.SetOut(&said)
-	cmd.SetArgs([]string{"drill", "-f", file, "--kubeconfig", kubeconfig, "--timeout=15s"})
+	cmd.SetArgs([]string{"drill", "-f", file, "--kubeconfig", kubeconfig, "--timeout=1m"})
 	err = cmd.ExecuteContext(ctx)
 	return said.String(), err
 }
@@ -448,7 +448,7 @@ func TestDrill(t *testing.T) {
 	// An administrator, who makes the role.
 	expect(th.kubeconfig(t, "root", "system:masters"), "carol", "", "PASS  the access works", "PASS  an event Opened", "SKIP  nobody hides it by deleting it",
 		"PASS  it ends by itself", "PASS  the access is gone", "PASS  these findings are its report, and on the audit trail")
-	err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		err := th.admin.Get(ctx, client.ObjectKey{Name: "drill"}, &v1alpha1.AccessRole{})
 		return err == nil, client.IgnoreNotFound(err)
 	})

@@ -69,6 +69,10 @@ func (s *stage) administer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// In an account of its own it may be wider or narrower: it is the most that any temporary user can do.
+	if _, err := s.createPolicy(policy.Path, temporaryBoundaryName, boundary); err != nil {
+		return err
+	}
 	for _, p := range people {
 		if err := s.account.Admin("PutUserPermissionsBoundary", map[string]string{"UserName": p.name, "PermissionsBoundary": arn}); err != nil {
 			return err

@@ -39,7 +39,7 @@ var people = []struct {
 	{"bob", "approves (after $DEMO/alice-chg-1042-bob.yaml)", []string{"platform-leads"}},
 	{"carol", "approves, and is on call: opens roles in emergencies (after config/samples/breakglass.yaml)", []string{"platform-leads", "on-call"}},
 	{"frank", "is security: revokes and lifts (after config/samples)", []string{"security"}},
-	{"alice", "works on infrastructure", nil},
+	{"alice", "works on infrastructure, and is on call (after config/samples/breakglass-temporary-user.yaml)", []string{"on-call"}},
 	{"grace", "works on infrastructure", nil},
 	{"ivan", "works on infrastructure", nil},
 	{"heidi", "audits", nil},
@@ -76,7 +76,7 @@ func (s *stage) open(ctx context.Context) error {
 		{"etcd, kube-apiserver and kube-controller-manager run", s.startControlPlane},
 		{"the manifests of config/crd, rbac, roles and admission are applied, and refuse what is forged", func(ctx context.Context) error { return operator.Install(ctx, s.cp, config) }},
 		{"a fake IAM serves users with MFA devices, and the groups of the roles", s.startIAM},
-		{"the groups have the policies that `manager aws render` prints, the users its permissions boundary", s.administer},
+		{"the groups have the policies that `manager aws render` prints, the users its permissions boundary; temporary users will have one as well", s.administer},
 		{"people have certificates, and the right to ask, to approve, to open in an emergency or to revoke", s.equip},
 		{"the operator is ready, with a token of its own service account", s.startOperator},
 		{"the operator has seen for itself that admission refuses what is forged", s.waitForGuard},
@@ -127,7 +127,7 @@ func (s *stage) equip(ctx context.Context) error {
 
 // env is the environment in which the commands of the story work.
 func (s *stage) env() []string {
-	return append(operator.AWSEnv(s.server.URL), "AWS_DEFAULT_REGION=us-east-1", "DEMO="+s.dir, "KUBECONFIG="+s.cp.Kubeconfig,
+	return append(operator.AWSEnv(s.server.URL), "AWS_ENDPOINT_URL_STS="+s.server.URL, "AWS_DEFAULT_REGION=us-east-1", "DEMO="+s.dir, "KUBECONFIG="+s.cp.Kubeconfig,
 		`PATH="$PATH:`+filepath.Dir(s.cp.KubectlPath)+`"`)
 }
 
@@ -142,6 +142,7 @@ func (s *stage) startOperator(ctx context.Context) error {
 	}
 	process, err := operator.Start(ctx, s.cp, operator.Options{Binary: binary, Config: config, Env: operator.AWSEnv(s.server.URL), Log: s.log, Args: []string{
 		"--audit-file=" + s.path(trail), "--cluster-name=" + cluster, "--aws-sweep-every=1s", "--credential-report-every=1s",
+		"--break-glass-boundary-arn=" + temporaryBoundary,
 	}})
 	if err != nil {
 		return err

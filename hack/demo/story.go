@@ -66,6 +66,7 @@ func (s *story) steps() []step {
 		{"Over is over: the same manifest gives nothing", s.again},
 		{"The operator is killed, and AWS itself ends Ivan's access at his deadline", s.fence},
 		{"Heidi has another phone, and so her access is back", s.comeback},
+		{"Alice's own login is what broke: she gets an IAM user that is made for her emergency, and deleted to the last trace", s.temporary},
 		{"All of it is on the audit trail, which nobody changes unnoticed", s.trail},
 	}
 }
@@ -244,33 +245,35 @@ func (s *story) report(ctx context.Context) {
 	s.check(ctx, "it is over, and its report is due", s.emergencies(glass), "Expired", "Pending")
 	s.check(ctx, "Carol has no access to Kubernetes", s.canI("carol", destroys), "no")
 	s.check(ctx, "nor in IAM", s.groupsOf("carol"), "")
-	s.check(ctx, "the operator says until when, and what to do", s.reported(), "due by", "nobody has written the report")
+	s.check(ctx, "the operator says until when, and what to do", s.reported(glass), "due by", "nobody has written the report")
 	s.refused(ctx, "until somebody has approved it, it is kept", s.kubectl("carol", "delete", "bg", glass), "it is kept until its report is approved")
-	write := func(summary string) command {
-		return s.kubectl("carol", "patch", "bg", glass, "--type=merge", "-p",
-			fmt.Sprintf(`{"spec":{"report":{"summary":"%s","writtenBy":"%s"}}}`, summary, username("carol")))
-	}
-	s.act(ctx, write("The database of payments was full; its volume is larger now."))
-	s.judge(ctx, "carol")
-	s.check(ctx, "nobody approves the report on what they did themselves", s.reported(), "not counted: "+glass+"-carol: ", username("carol"))
-	s.judge(ctx, "bob")
+	s.act(ctx, s.write("carol", glass, "The database of payments was full; its volume is larger now."))
+	s.judge(ctx, "carol", glass)
+	s.check(ctx, "nobody approves the report on what they did themselves", s.reported(glass), "not counted: "+glass+"-carol: ", username("carol"))
+	s.judge(ctx, "bob", glass)
 	s.check(ctx, "Bob was neither who opened it nor whose access it was", s.emergencies(glass), "Expired", "Approved")
-	s.refused(ctx, "what is approved is not changed", write("Nothing happened, and nobody did anything."), "an approved report is never changed")
+	s.refused(ctx, "what is approved is not changed", s.write("carol", glass, "Nothing happened, and nobody did anything."), "an approved report is never changed")
 	s.check(ctx, "the audit trail has all of it", s.eventsOf("carol"), "opened: ", "granted: ", "expired: ", "report-written: ", "report-approved: ")
 	s.act(ctx, s.kubectl("carol", "delete", "bg", glass))
 	s.check(ctx, "now it may go", s.emergencies(), "")
 }
 
-// judge lets a person approve the report of the emergency.
-func (s *story) judge(ctx context.Context, who string) {
+// write writes the report on an emergency.
+func (s *story) write(who, name, summary string) command {
+	return s.kubectl(who, "patch", "bg", name, "--type=merge", "-p",
+		fmt.Sprintf(`{"spec":{"report":{"summary":"%s","writtenBy":"%s"}}}`, summary, username(who)))
+}
+
+// judge lets a person approve the report on an emergency.
+func (s *story) judge(ctx context.Context, who, name string) {
 	answer, ok := s.until(ctx, "there is a report to approve",
-		s.kubectl(who, "get", "bg", glass, "-o", "jsonpath={.spec.role} {.metadata.uid} {.status.reportDigest}"), "sha256:")
+		s.kubectl(who, "get", "bg", name, "-o", "jsonpath={.spec.role} {.metadata.uid} {.status.reportDigest}"), "sha256:")
 	if !ok {
 		return
 	}
 	found := strings.Fields(answer)
-	file := s.manifest(ctx, glass+"-"+who, "breakglass-approval.yaml", func(spec map[string]any) {
-		spec["target"] = map[string]any{"kind": string(v1alpha1.TargetBreakGlass), "name": glass, "uid": found[1]}
+	file := s.manifest(ctx, name+"-"+who, "breakglass-approval.yaml", func(spec map[string]any) {
+		spec["target"] = map[string]any{"kind": string(v1alpha1.TargetBreakGlass), "name": name, "uid": found[1]}
 		spec["role"], spec["digest"], spec["approver"] = found[0], found[2], username(who)
 	})
 	s.act(ctx, s.kubectl(who, "create", "-f", file))
@@ -280,9 +283,9 @@ func (s *story) emergencies(args ...string) command {
 	return s.kubectl("", append([]string{"get", "bg", "--no-headers"}, args...)...)
 }
 
-// reported is what the operator says about the report.
-func (s *story) reported() command {
-	return s.kubectl("", "get", "bg", glass, "-o", `jsonpath={.status.conditions[?(@.type=="Reported")].message}`)
+// reported is what the operator says about the report on an emergency.
+func (s *story) reported(name string) command {
+	return s.kubectl("", "get", "bg", name, "-o", `jsonpath={.status.conditions[?(@.type=="Reported")].message}`)
 }
 
 func (s *story) fence(ctx context.Context) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -304,14 +305,17 @@ func TestTemporaryUsersUnderFaults(t *testing.T) {
 	for round := range 150 {
 		seed := uint64(round)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			dice := rand.New(rand.NewPCG(seed, seed))
+			dice, weather := rand.New(rand.NewPCG(seed, seed)), rand.New(rand.NewPCG(seed, seed+1))
 			w, wish := newTemporaryWorld(t)
 			w.AddUser(fake.User{Name: "bg-other", Path: breakGlassPath, Tags: map[string]string{v1alpha1.ClusterTag: "other", v1alpha1.EmergencyTag: "1"}})
 			failing := true
+			var calling sync.Mutex // some calls are made at once, and one whose connection broke may outlive what made it
 			w.onCall = func(call url.Values) {
+				calling.Lock()
+				defer calling.Unlock()
 				w.ClearFaults()
-				if failing && dice.IntN(4) == 0 {
-					w.Inject(call.Get("Action"), faults[dice.IntN(len(faults))])
+				if failing && weather.IntN(4) == 0 {
+					w.Inject(call.Get("Action"), faults[weather.IntN(len(faults))])
 				}
 			}
 			for range 6 {
@@ -333,8 +337,10 @@ func TestTemporaryUsersUnderFaults(t *testing.T) {
 					}
 				}
 			}
+			calling.Lock()
 			failing = false
 			w.ClearFaults()
+			calling.Unlock()
 			if err := w.engine.Delete(t.Context(), wish.Temporary); err != nil {
 				t.Fatal(err)
 			}

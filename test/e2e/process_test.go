@@ -137,7 +137,7 @@ func TestProbesAndMetrics(t *testing.T) {
 	})
 	for _, want := range []string{`prod_access_transitions_total{kind="ProdAccessGrant",state="Granted"} 1`, "controller_runtime_reconcile_total", "leader_election_master_status"} {
 		if !strings.Contains(body, want) {
-			t.Errorf("no %s in the metrics", want)
+			t.Errorf("no %s in the metrics:\n%s", want, body)
 		}
 	}
 }

@@ -27,12 +27,32 @@ import (
 
 const (
 	config = "../../config"
-	page   = "../../docs/runbooks/break-glass-without-operator.md"
+
+	withoutOperator page = "../../docs/runbooks/break-glass-without-operator.md"
+	sealedUser      page = "../../docs/runbooks/sealed-break-glass-user.md"
 
 	// The blocks that all others build on.
 	settings = "settings"
 	derive   = "derive"
+
+	// What cannot run against the fake is called so, and the page says so where people read it.
+	untested = "untested-"
+	notRun   = "**Not run by the tests**"
 )
+
+// page is the file of a runbook.
+type page string
+
+var pages = []page{withoutOperator, sealedUser}
+
+func (p page) String() string { return strings.TrimSuffix(filepath.Base(string(p)), ".md") }
+
+// eachPage runs a test on every page.
+func eachPage(t *testing.T, run func(*testing.T, page)) {
+	for _, p := range pages {
+		t.Run(p.String(), func(t *testing.T) { run(t, p) })
+	}
+}
 
 // block is a fenced block of the page; the word behind the language is its name.
 type block struct{ name, script string }
@@ -50,9 +70,9 @@ var (
 	ourHome     = regexp.MustCompile(`\bhera-prod-[a-z0-9-]*[a-z0-9]`)
 )
 
-func readPage(t *testing.T) string {
+func (p page) read(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(page)
+	content, err := os.ReadFile(string(p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,10 +80,10 @@ func readPage(t *testing.T) string {
 }
 
 // blocks are those of the page, in its order.
-func blocks(t *testing.T) []block {
+func (p page) blocks(t *testing.T) []block {
 	t.Helper()
 	var all []block
-	for _, m := range fencedBlock.FindAllStringSubmatch(readPage(t), -1) {
+	for _, m := range fencedBlock.FindAllStringSubmatch(p.read(t), -1) {
 		if m[1] != "bash" || !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(m[2]) {
 			t.Errorf("a block begins with ```%s %s: want ```bash and a name, by which the test finds it", m[1], m[2])
 		}
@@ -72,15 +92,15 @@ func blocks(t *testing.T) []block {
 		}
 		all = append(all, block{m[2], m[3]})
 	}
-	if len(all) < 2 || all[0].name != settings || all[1].name != derive {
-		t.Fatal("the page does not begin with the blocks settings and derive")
+	if i := slices.IndexFunc(all, func(b block) bool { return b.name == settings }); i < 0 || i+1 >= len(all) || all[i+1].name != derive {
+		t.Fatal("the page does not have the blocks settings and derive, one after the other")
 	}
 	return all
 }
 
-func scriptOf(t *testing.T, name string) string {
+func (p page) script(t *testing.T, name string) string {
 	t.Helper()
-	all := blocks(t)
+	all := p.blocks(t)
 	i := slices.IndexFunc(all, func(b block) bool { return b.name == name })
 	if i < 0 {
 		t.Fatalf("the page has no block %s", name)
@@ -117,8 +137,10 @@ func TestSettingsAreReplaced(t *testing.T) {
 	}
 }
 
-func TestBlocksParse(t *testing.T) {
-	all := blocks(t)
+func TestBlocksParse(t *testing.T) { eachPage(t, blocksParse) }
+
+func blocksParse(t *testing.T, p page) {
+	all := p.blocks(t)
 	var together strings.Builder
 	for _, b := range all {
 		together.WriteString(b.script)
@@ -128,7 +150,7 @@ func TestBlocksParse(t *testing.T) {
 			t.Errorf("bash does not understand the block %s: %v\n%s", b.name, err, out)
 		}
 	}
-	set := map[string]bool{}
+	set, first := map[string]bool{}, map[string]string{settings: p.script(t, settings), derive: p.script(t, derive)}
 	for _, b := range all {
 		own := map[string]bool{}
 		for _, m := range assigned.FindAllStringSubmatch(b.script, -1) {
@@ -139,15 +161,32 @@ func TestBlocksParse(t *testing.T) {
 				t.Errorf("the block %s makes use of %s, which neither it nor the first two set", b.name, m[1])
 			}
 		}
-		if b.name == settings || b.name == derive {
+		if first[b.name] != "" {
 			maps.Copy(set, own)
 		}
 	}
-	for _, b := range all[:2] {
-		for _, m := range setting.FindAllStringSubmatch(b.script, -1) {
-			if !regexp.MustCompile(`\$\{?` + m[1] + `\b|^\$` + m[1]).MatchString(together.String()) {
-				t.Errorf("no block makes use of %s, which the block %s sets", m[1], b.name)
+	for name, script := range first {
+		for _, m := range setting.FindAllStringSubmatch(script, -1) {
+			if !regexp.MustCompile(`\$\{?` + m[1] + `\b`).MatchString(together.String()) {
+				t.Errorf("no block makes use of %s, which the block %s sets", m[1], name)
 			}
+		}
+	}
+}
+
+// Readers know which block was never carried out.
+func TestUntestedBlocksSaySo(t *testing.T) { eachPage(t, untestedSaySo) }
+
+func untestedSaySo(t *testing.T, p page) {
+	text := p.read(t)
+	for _, at := range fencedBlock.FindAllStringSubmatchIndex(text, -1) {
+		name, before := text[at[4]:at[5]], strings.TrimSpace(text[:at[0]])
+		if i := strings.LastIndex(before, "\n\n"); i >= 0 {
+			before = before[i:]
+		}
+		said := strings.Contains(strings.Join(strings.Fields(before), " "), notRun)
+		if said != strings.HasPrefix(name, untested) {
+			t.Errorf("the block %s: the paragraph before it says %s: %v, want that of blocks called %s… and of no others", name, notRun, said, untested)
 		}
 	}
 }
@@ -170,12 +209,15 @@ func manifests(t *testing.T, folder string) string {
 	return all.String()
 }
 
-func TestPageNamesWhatExists(t *testing.T) {
-	text := readPage(t)
+func TestPageNamesWhatExists(t *testing.T) { eachPage(t, namesWhatExists) }
+
+func namesWhatExists(t *testing.T, p page) {
+	text := p.read(t)
 	known := map[string]bool{
 		"prod-access-operator":                true, // the label of everything that is ours
 		controller.Name + ".hera.dev":         true, // the lease
 		strings.Trim(policy.FencePrefix, "-"): true,
+		policy.BoundaryName:                   true,
 	}
 	shipped := manifests(t, config)
 	for _, m := range named.FindAllStringSubmatch(shipped, -1) {
@@ -192,17 +234,24 @@ func TestPageNamesWhatExists(t *testing.T) {
 		}
 	}
 	account := fake.New(fake.Config{})
-	for _, m := range called.FindAllStringSubmatch(text, -1) {
-		if err := account.Admin(operation(m[1]), nil); err == nil || strings.HasPrefix(err.Error(), "InvalidAction") {
-			t.Errorf("aws iam %s: %v", m[1], err)
+	for _, b := range p.blocks(t) {
+		if strings.HasPrefix(b.name, untested) {
+			text = strings.Replace(text, b.script, "", 1)
 		}
-	}
-	for _, b := range blocks(t) {
 		if strings.Contains(b.script, v1alpha1.ManagedByLabel) {
 			t.Errorf("the block %s writes or asks for the label of what the operator makes", b.name)
 		}
 	}
-	if name := regexp.MustCompile(`(?m)^name=(\S+)$`).FindStringSubmatch(scriptOf(t, derive)); name == nil || strings.HasPrefix(name[1], "prod-access-") {
+	for _, m := range called.FindAllStringSubmatch(text, -1) {
+		if err := account.Admin(operation(m[1]), nil); err != nil && strings.HasPrefix(err.Error(), "InvalidAction") {
+			t.Errorf("aws iam %s: %v", m[1], err)
+		}
+	}
+}
+
+func TestMadeByHandIsNotCalledLikeTheOperators(t *testing.T) {
+	name := regexp.MustCompile(`(?m)^name=(\S+)$`).FindStringSubmatch(withoutOperator.script(t, derive))
+	if name == nil || strings.HasPrefix(name[1], "prod-access-") {
 		t.Errorf("what is made by hand is called %v, a name of the operator's", name)
 	}
 }
@@ -240,18 +289,23 @@ func TestPageHasTheRoles(t *testing.T) {
 		t.Fatal("config/roles has no AccessRole")
 	}
 	for role, row := range want {
-		if !strings.Contains(readPage(t), row) {
+		if !strings.Contains(withoutOperator.read(t), row) {
 			t.Errorf("the table of roles lacks the row of %s: %s", role, row)
 		}
 	}
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
-	for _, m := range link.FindAllStringSubmatch(readPage(t), -1) {
+func TestLinksLeadSomewhere(t *testing.T) { eachPage(t, linksLeadSomewhere) }
+
+func linksLeadSomewhere(t *testing.T, p page) {
+	for _, m := range link.FindAllStringSubmatch(p.read(t), -1) {
+		if strings.HasPrefix(m[1], "https://") {
+			continue
+		}
 		file, anchor, _ := strings.Cut(m[1], "#")
-		target := page
+		target := string(p)
 		if file != "" {
-			target = filepath.Join(filepath.Dir(page), file)
+			target = filepath.Join(filepath.Dir(target), file)
 		}
 		content, err := os.ReadFile(target)
 		if err != nil {

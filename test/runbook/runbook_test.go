@@ -28,16 +28,18 @@ const (
 	futureFence = "prod-access-fence-elsewhere-20990101T000000Z"
 )
 
-// TestRunbook carries the page out. The parts share a cluster, and have people and incidents of their own.
+// TestRunbook carries the pages out. The parts share a cluster, and have people and incidents of their own.
 func TestRunbook(t *testing.T) {
 	s := newSite(t)
+	// First, because AWS makes no other credential report for hours once an operator has had one made.
+	t.Run("the sealed user", func(t *testing.T) { sealedAndUsed(t, s) })
 	t.Run("the operator is dead and comes back", func(t *testing.T) { deadAndBack(t, s) })
 	t.Run("a role in namespaces", func(t *testing.T) { inNamespaces(t, s) })
 	t.Run("without MFA", func(t *testing.T) { withoutMFA(t, s) })
 	t.Run("AWS cannot be reached", func(t *testing.T) { unreachable(t, s) })
 	t.Run("the guard is broken", func(t *testing.T) { brokenGuard(t, s) })
 	t.Run("every block was carried out", func(t *testing.T) {
-		for _, b := range blocks(t) {
+		for _, b := range withoutOperator.blocks(t) {
 			if !s.executed[b.name] {
 				t.Errorf("nothing carries out the block %s", b.name)
 			}

@@ -1,7 +1,7 @@
 // Copyright 2026 The prod-access-operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package runbook carries out docs/runbooks: it takes the blocks out of the page, changes nothing in them but the
+// Package runbook carries out docs/runbooks: it takes the blocks out of the pages, changes nothing in them but the
 // settings, and runs them with bash, kubectl and the AWS CLI against a real API server and the IAM fake, beside an operator
 // that is dead or comes back. What comes of it is read from the API server and from IAM.
 package runbook
@@ -98,12 +98,11 @@ func newSite(t *testing.T) *site {
 }
 
 // start runs the operator until the test ends, if nobody kills it before, and waits until it is ready.
-func (s *site) start(t *testing.T) *operator.Process {
+func (s *site) start(t *testing.T, more ...string) *operator.Process {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "operator.log")
-	p, err := operator.Start(t.Context(), s.cp, operator.Options{
-		Binary: s.binary, Config: config, Args: []string{"--cluster-name=" + cluster, "--aws-sweep-every=2s"}, Env: operator.AWSEnv(s.iamURL), Log: log,
-	})
+	args := append([]string{"--cluster-name=" + cluster, "--aws-sweep-every=2s"}, more...)
+	p, err := operator.Start(t.Context(), s.cp, operator.Options{Binary: s.binary, Config: config, Args: args, Env: operator.AWSEnv(s.iamURL), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,17 +183,17 @@ const marker = "-- the block --"
 
 func (e *emergency) try(t *testing.T, name string) (string, error) {
 	t.Helper()
-	set, err := with(scriptOf(t, settings), e.values)
+	set, err := with(withoutOperator.script(t, settings), e.values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := set + scriptOf(t, derive)
+	script := set + withoutOperator.script(t, derive)
 	if e.mfa != "" {
 		script += "mfa=" + e.mfa + "\n"
 	}
 	script += "echo '" + marker + "'\nexec 2>&1\n"
 	if name != derive {
-		script += scriptOf(t, name)
+		script += withoutOperator.script(t, name)
 	}
 	// Whoever pastes sees what fails; here the first failure ends it.
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)

@@ -52,6 +52,7 @@ func updateAccessKey(c *call, u *user) any {
 
 func deleteAccessKey(c *call, u *user) any {
 	if i := c.key(u); c.err == nil {
+		c.iam.deletedKeys[u.keys[i].id] = true
 		u.keys = slices.Delete(u.keys, i, i+1)
 	}
 	return nil

@@ -83,6 +83,8 @@ type IAM struct {
 	deleted  map[string]bool    // lower-case names of users who were deleted
 	rand     *rand.Rand
 
+	deletedKeys map[string]bool // by id; any other id that is nobody's signs as the operator
+
 	staleness     time.Duration
 	settling      time.Duration
 	pageLimit     int
@@ -141,6 +143,7 @@ func New(config Config) *IAM {
 		sessions:      map[string]session{},
 		opened:        now,
 		deleted:       map[string]bool{},
+		deletedKeys:   map[string]bool{},
 		deniedActions: map[string][]string{},
 		rand:          rand.New(rand.NewPCG(config.Seed, config.Seed)),
 		latency:       map[string]time.Duration{},
@@ -232,7 +235,7 @@ func (f *IAM) authenticate(r *http.Request, now time.Time) (caller, *apiFailure)
 	owner, key := f.state.accessKey(id)
 	held, ofSession := f.sessions[id]
 	switch {
-	case slices.Contains(f.denied, id), key != nil && key.status != "Active", ofSession && r.Header.Get("X-Amz-Security-Token") != held.token:
+	case slices.Contains(f.denied, id), f.deletedKeys[id], key != nil && key.status != "Active", ofSession && r.Header.Get("X-Amz-Security-Token") != held.token:
 		return caller{}, &apiFailure{403, "InvalidClientTokenId", "The security token included in the request is invalid."}
 	case ofSession && !now.Before(held.expires):
 		return caller{}, &apiFailure{403, "ExpiredToken", "The security token included in the request is expired"}

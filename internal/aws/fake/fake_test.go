@@ -708,6 +708,11 @@ func TestCallers(t *testing.T) {
 	if code, status, _ := failure(err); code != "InvalidClientTokenId" || status != 403 {
 		t.Errorf("an inactive key: %v", err)
 	}
+	r.do("DeleteAccessKey", in{"UserName": "alice", "AccessKeyId": id})
+	_, err = alice.GetUser(t.Context(), &iam.GetUserInput{})
+	if code, status, _ := failure(err); code != "InvalidClientTokenId" || status != 403 {
+		t.Errorf("a deleted key: %v", err)
+	}
 	r.fake.DenyCredentials("AKIAOPERATORROLE0000")
 	r.refuse("ListUsers", in{}, "InvalidClientTokenId", 403)
 	r.fake.DenyCredentials()
