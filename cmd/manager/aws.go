@@ -42,13 +42,14 @@ type renderOptions struct {
 	kubeconfig, account, partition string
 	userPath                       string
 	mustAllow                      []string
-	boundary                       bool
+	boundary, breakGlassBoundary   bool
+	breakGlass                     bool
 }
 
 func awsRenderCommand() *cobra.Command {
 	var o renderOptions
 	cmd := &cobra.Command{
-		Use:   "render (--role ROLE | --operator grantor|revoker|both | --boundary) [-f FILE|FOLDER]…",
+		Use:   "render (--role ROLE | --operator grantor|revoker|both|breakglass | --boundary | --break-glass-boundary) [-f FILE|FOLDER]…",
 		Short: "Print the IAM policies of a role, or of the operator, for an administrator to apply",
 		Long: "Print the IAM policies of a role, or of the operator, for an administrator to apply. The operator verifies them and\n" +
 			"never writes them. docs/aws/policies.md says what each statement is for.",
@@ -59,8 +60,10 @@ func awsRenderCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.role, "role", "", "the AccessRole to render")
-	f.StringVar(&o.operator, "operator", "", "render the operator's own policy: grantor, revoker, or both in one")
+	f.StringVar(&o.operator, "operator", "", "render the operator's own policy: grantor, revoker, or both in one; or breakglass, of the role that makes temporary users")
+	f.BoolVar(&o.breakGlass, "break-glass", false, "of the operator's own policy: let it assume the role that makes temporary users")
 	f.BoolVar(&o.boundary, "boundary", false, "render a permissions boundary for people and the roles that they make")
+	f.BoolVar(&o.breakGlassBoundary, "break-glass-boundary", false, "render the permissions boundary of temporary users")
 	f.StringArrayVarP(&o.files, "file", "f", nil, "a YAML file with AccessRoles, or a folder of such files; "+
 		"without it they are read from the cluster")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "the cluster to read from, when no file is named")
@@ -73,8 +76,13 @@ func awsRenderCommand() *cobra.Command {
 }
 
 func (o *renderOptions) render(ctx context.Context, out io.Writer) error {
-	if n := len(slices.DeleteFunc([]bool{o.role != "", o.operator != "", o.boundary}, func(is bool) bool { return !is })); n != 1 {
-		return errors.New("name either a role (--role), or the operator's own policy (--operator grantor, revoker or both), or --boundary")
+	asked := []bool{o.role != "", o.operator != "", o.boundary, o.breakGlassBoundary}
+	if len(slices.DeleteFunc(asked, func(is bool) bool { return !is })) != 1 {
+		return errors.New("name either a role (--role), or the operator's own policy (--operator grantor, revoker, both or breakglass), " +
+			"or --boundary, or --break-glass-boundary")
+	}
+	if o.breakGlass && o.operator != "grantor" && o.operator != "both" {
+		return errors.New("--break-glass is of --operator grantor or both: nothing else assumes a role")
 	}
 	if !slices.Contains([]string{"json", "terraform", "cli"}, o.format) {
 		return fmt.Errorf("--format is json, terraform or cli, and not %.40q", o.format)
@@ -82,12 +90,12 @@ func (o *renderOptions) render(ctx context.Context, out io.Writer) error {
 	if o.format != "json" && o.role == "" {
 		return errors.New("only a role is printed as terraform or cli: leave --format out")
 	}
-	if o.boundary { // the same for all roles, so none is read
+	if document := o.ofAnyRole(); document != nil {
 		in, err := o.accountOf()
 		if err != nil {
 			return err
 		}
-		return printDocument(out, policy.Boundary(in))
+		return printDocument(out, document(in))
 	}
 	roles, err := o.roles(ctx)
 	if err != nil {
@@ -101,6 +109,19 @@ func (o *renderOptions) render(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("there is no AccessRole %.80q; there are: %s", o.role, names(roles))
 	}
 	return o.renderRole(out, &roles[i])
+}
+
+// ofAnyRole is what is the same whatever roles there are, so that none is read; nil if it is not what was asked for.
+func (o *renderOptions) ofAnyRole() func(policy.Account) string {
+	switch {
+	case o.boundary:
+		return policy.Boundary
+	case o.breakGlassBoundary:
+		return policy.BreakGlassBoundary
+	case o.operator == "breakglass":
+		return policy.BreakGlassRole
+	}
+	return nil
 }
 
 func (o *renderOptions) renderRole(out io.Writer, role *v1alpha1.AccessRole) error {
@@ -174,10 +195,10 @@ func (o *renderOptions) renderOperator(out io.Writer, roles []v1alpha1.AccessRol
 	if err != nil {
 		return err
 	}
-	grantor, revoker, both := policy.Operator(in, groups, o.userPath)
+	grantor, revoker, both := policy.Operator(in, groups, o.userPath, o.breakGlass)
 	document, ok := map[string]string{"grantor": grantor, "revoker": revoker, "both": both}[o.operator]
 	if !ok {
-		return fmt.Errorf("--operator is grantor, revoker or both, and not %.40q", o.operator)
+		return fmt.Errorf("--operator is grantor, revoker, both or breakglass, and not %.40q", o.operator)
 	}
 	return printDocument(out, document)
 }

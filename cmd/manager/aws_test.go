@@ -110,6 +110,15 @@ func TestRenderOperator(t *testing.T) {
 			t.Errorf("docs/aws/%s.json is not what is printed (%v): %s", file, err, out)
 		}
 	}
+	// What is the same for all roles reads none.
+	for file, args := range map[string][]string{
+		"iam-policy-breakglass": {"--operator", "breakglass"}, "iam-policy-break-glass-boundary": {"--break-glass-boundary"},
+	} {
+		out, err := manager(t, append([]string{"aws", "render", "--account", "111122223333"}, args...)...)
+		if want, readErr := os.ReadFile("../../docs/aws/" + file + ".json"); err != nil || readErr != nil || out != string(want) {
+			t.Errorf("docs/aws/%s.json is not what is printed (%v, %v): %s", file, err, readErr, out)
+		}
+	}
 	boundary, err := manager(t, "aws", "render", "--boundary", "--account", "111122223333")
 	if want, readErr := os.ReadFile("../../docs/aws/iam-policy-boundary.json"); err != nil || readErr != nil || boundary != string(want) {
 		t.Errorf("docs/aws/iam-policy-boundary.json is not what is printed (%v, %v): %s", err, readErr, boundary)
@@ -139,9 +148,14 @@ func TestRenderRefuses(t *testing.T) {
 		{"both of them", append([]string{"--role", "infra-manager", "--operator", "both"}, shipped...), "name either a role"},
 		{"an unknown role", append([]string{"--role", "admin"}, shipped...), `no AccessRole "admin"; there are: developer, infra-manager, infra-member, security-engineer`},
 		{"an unknown format", append([]string{"--role", "infra-manager", "--format", "yaml"}, shipped...), `--format is json, terraform or cli, and not "yaml"`},
-		{"an unknown operator", append([]string{"--operator", "auditor"}, shipped...), `--operator is grantor, revoker or both, and not "auditor"`},
+		{"an unknown operator", append([]string{"--operator", "auditor"}, shipped...), `--operator is grantor, revoker, both or breakglass, and not "auditor"`},
 		{"a format for the operator", append([]string{"--operator", "both", "--format", "cli"}, shipped...), "only a role is printed as terraform or cli: leave --format out"},
 		{"a boundary without account", []string{"--boundary"}, "which AWS account?"},
+		{"temporary users' boundary without account", []string{"--break-glass-boundary"}, "which AWS account?"},
+		{"both boundaries", []string{"--boundary", "--break-glass-boundary", "--account", "111122223333"}, "name either a role"},
+		{"a break-glass role without account", []string{"--operator", "breakglass"}, "which AWS account?"},
+		{"a revoker that assumes a role", append([]string{"--operator", "revoker", "--break-glass"}, shipped...), "--break-glass is of --operator grantor or both"},
+		{"a break-glass role that assumes itself", []string{"--operator", "breakglass", "--break-glass", "--account", "111122223333"}, "--break-glass is of --operator grantor or both"},
 		{"a boundary of a role", append([]string{"--boundary", "--role", "infra-manager"}, shipped...), "name either a role"},
 		{"no account", []string{"--role", "infra-manager", "-f", shippedRoles}, "which AWS account? Name it (--account)"},
 		{"no account for the operator", []string{"--operator", "both", "-f", shippedRoles}, "which AWS account?"},

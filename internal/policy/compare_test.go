@@ -73,8 +73,8 @@ func rendered(t *testing.T) []string {
 		}
 		out = append(out, guard)
 	}
-	grantor, revoker, both := Operator(account, []string{"a", "b"}, "/")
-	return append(out, grantor, revoker, both, Boundary(account))
+	grantor, revoker, both := Operator(account, []string{"a", "b"}, "/", true)
+	return append(out, grantor, revoker, both, Boundary(account), BreakGlassRole(account), BreakGlassBoundary(account))
 }
 
 func TestCompareSameInOtherWords(t *testing.T) {

@@ -28,6 +28,9 @@ const Path = "/prod-access/"
 // BoundaryName is the name, below Path, of the permissions boundary of people and of roles that people make.
 const BoundaryName = "prod-access-boundary"
 
+// BreakGlassBoundaryName is the name, below Path, of the permissions boundary of temporary users.
+const BreakGlassBoundaryName = "prod-access-break-glass-boundary"
+
 var partition = regexp.MustCompile(`^aws(-[a-z]+)*$`)
 
 // Account is where documents are for.
@@ -61,6 +64,9 @@ func (a Account) arn(resource string) string {
 
 // Boundary is the ARN of the permissions boundary.
 func (a Account) Boundary() string { return a.arn("policy" + Path + BoundaryName) }
+
+// BreakGlassBoundary is the ARN of the permissions boundary of temporary users.
+func (a Account) BreakGlassBoundary() string { return a.arn("policy" + Path + BreakGlassBoundaryName) }
 
 // list is one string or several. One is written without brackets, which saves characters.
 type list []string

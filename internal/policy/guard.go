@@ -50,17 +50,7 @@ func Guard(role string, spec *v1alpha1.AccessRoleSpec, in Account) (string, erro
 // common is what no role may do.
 func common(in Account) []statement {
 	return []statement{
-		{
-			// Without MFA there is nothing but enrolling. What an AWS service does on the person's behalf began with a request
-			// that had MFA, but does not always say so.
-			Sid: "NoMFA", Effect: deny,
-			NotAction: list{
-				"iam:CreateVirtualMFADevice", "iam:EnableMFADevice", "iam:GetMFADevice", "iam:GetUser", "iam:ListMFADevices",
-				"iam:ListVirtualMFADevices", "iam:ResyncMFADevice", "sts:GetSessionToken",
-			},
-			Resource:  list{"*"},
-			Condition: conditions{"BoolIfExists": {"aws:MultiFactorAuthPresent": {"false"}, "aws:ViaAWSService": {"false"}}},
-		},
+		noMFA(),
 		{
 			// A long-term access key (the only credential without this key) that was stolen must not enrol a second device:
 			// it would have MFA then.
@@ -78,6 +68,20 @@ func common(in Account) []statement {
 		blind(),
 		outlast("sts:Assume*"),
 		unbounded(in),
+	}
+}
+
+// noMFA denies everything but enrolling without MFA. What an AWS service does on the person's behalf began with a request that
+// had MFA, but does not always say so.
+func noMFA() statement {
+	return statement{
+		Sid: "NoMFA", Effect: deny,
+		NotAction: list{
+			"iam:CreateVirtualMFADevice", "iam:EnableMFADevice", "iam:GetMFADevice", "iam:GetUser", "iam:ListMFADevices",
+			"iam:ListVirtualMFADevices", "iam:ResyncMFADevice", "sts:GetSessionToken",
+		},
+		Resource:  list{"*"},
+		Condition: conditions{"BoolIfExists": {"aws:MultiFactorAuthPresent": {"false"}, "aws:ViaAWSService": {"false"}}},
 	}
 }
 
@@ -158,7 +162,7 @@ func Boundary(in Account) string {
 		"iam:ResyncMFADevice", "iam:UpdateAccessKey",
 	}
 	return render(
-		statement{Sid: "Everything", Effect: allow, Action: list{"*"}, Resource: list{"*"}},
+		may("Everything", list{"*"}, list{"*"}),
 		tamper(in, care...),
 		statement{Sid: "Others", Effect: deny, Action: care, NotResource: self(in)},
 		// A role has no user name, and IAM does not say what a NotResource is worth without.
@@ -169,6 +173,15 @@ func Boundary(in Account) string {
 			Condition: conditions{"StringNotEquals": {"aws:PrincipalType": {"User"}}},
 		},
 		blind(), outlast(), unbounded(in))
+}
+
+// BreakGlassBoundary renders the permissions boundary of temporary users: everything but what would let one make itself, or
+// anybody, last longer than its emergency. It has what the guard of a role's groups has in common, so that a guard that somebody
+// spoiled is not all that stands, and no care of credentials: those that it was made with do.
+func BreakGlassBoundary(in Account) string {
+	fixed := tamper(in)
+	fixed.Resource = append(fixed.Resource, in.arn("mfa/*"))
+	return render(may("Everything", list{"*"}, list{"*"}), noMFA(), fixed, blind(), outlast("sts:Assume*"), unbounded(in))
 }
 
 // offNetwork denies what comes from elsewhere. A request without a source address came through a VPC endpoint, which may

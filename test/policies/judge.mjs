@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { ACCOUNT, actionsDeniedInPart, boundaryRows, operatorRows, roleRows } from './requests.mjs'
+import { ACCOUNT, actionsDeniedInPart, boundaryRows, operatorRows, roleRows, temporaryRows } from './requests.mjs'
 
 const require = createRequire(join(process.env.MODULES, 'package.json'))
 const { runSimulation } = require('@cloud-copilot/iam-simulate')
@@ -25,7 +25,12 @@ const asTheyCome = Object.fromEntries(roles.slice(0, 3).map((r) => [r, render('-
 const operator = Object.fromEntries(
   ['grantor', 'revoker', 'both'].map((o) => [o, render('--operator', o, '--user-path', '/hera/', '-f', 'config/roles')]),
 )
+for (const o of ['grantor', 'both']) {
+  operator[`${o}, with emergencies`] = render('--operator', o, '--break-glass', '--user-path', '/hera/', '-f', 'config/roles')
+}
+operator.breakglass = render('--operator', 'breakglass')
 const boundary = render('--boundary')
+const temporary = render('--break-glass-boundary')
 
 const counts = { allowed: 0, denied: 0, 'not allowed': 0, names: 0 }
 const failures = []
@@ -91,9 +96,12 @@ for (const row of operatorRows) {
 // The boundary allows everything that it does not deny, so it is judged like a policy.
 for (const row of boundaryRows) await judge('boundary', [boundary], row, row.principal ?? alice)
 
+// So does that of temporary users.
+for (const row of temporaryRows) await judge('break-glass boundary', [temporary], row, `arn:aws:iam::${ACCOUNT}:user/prod-access/break-glass/bg-x`)
+
 // Every action that a document names exists, because a misspelt one denies nothing; and each that is denied was judged.
 const documents = [...Object.values(networked), ...Object.values(asTheyCome)].flatMap((r) => [r.guard.document, r.policy?.document])
-for (const document of [...documents, ...Object.values(operator), boundary].filter(Boolean)) {
+for (const document of [...documents, ...Object.values(operator), boundary, temporary].filter(Boolean)) {
   for (const s of document.Statement) {
     for (const pattern of [s.Action ?? [], s.NotAction ?? []].flat()) {
       if (pattern === '*') continue
@@ -116,7 +124,7 @@ for (const document of [...documents, ...Object.values(operator), boundary].filt
 for (const f of failures) console.log(`FAIL ${f}`)
 const requests = counts.allowed + counts.denied + counts['not allowed']
 console.log(
-  `${roleRows.length + operatorRows.length + boundaryRows.length} kinds of requests; of the requests ${counts.allowed} allowed, ` +
+  `${roleRows.length + operatorRows.length + boundaryRows.length + temporaryRows.length} kinds of requests; of the requests ${counts.allowed} allowed, ` +
     `${counts.denied} denied by the statement that must, ${counts['not allowed']} not allowed by any; ` +
     `${counts.names} names of actions exist`,
 )

@@ -332,6 +332,64 @@ export const operatorRows = [
   ], { ...all, only: true }),
 ]
 
+// Temporary users: one role makes and deletes them, and may nothing else.
+const breakGlassRole = iam('role/prod-access/prod-access-breakglass')
+const breakGlassBoundary = iam('policy/prod-access/prod-access-break-glass-boundary')
+const temporary = iam('user/prod-access/break-glass/bg-db-down-1f3a9c02')
+const temporaryDevice = iam('mfa/prod-access/break-glass/bg-db-down-1f3a9c02')
+const ours = {
+  ...robot, 'aws:RequestTag/prod-access/cluster': 'prod', 'aws:RequestTag/prod-access/break-glass-uid': 'b6e1',
+  'aws:TagKeys': ['prod-access/cluster', 'prod-access/break-glass-uid'],
+}
+const oursBounded = { ...ours, 'iam:PermissionsBoundary': breakGlassBoundary }
+const maker = { who: ['breakglass'] }
+const opens = ['CreateLoginProfile', 'EnableMFADevice', 'CreateAccessKey', 'PutUserPolicy']
+const clears = [
+  'DeactivateMFADevice', 'DeleteAccessKey', 'DeleteLoginProfile', 'DeleteServiceSpecificCredential', 'DeleteSigningCertificate',
+  'DeleteSSHPublicKey', 'DeleteUser', 'DeleteUserPolicy', 'DetachUserPolicy', 'UpdateAccessKey',
+]
+const beside = iam('user/prod-access/bg-x') // as near to the path as can be
+operatorRows.push(
+  ...allowed(oursBounded, [['iam:CreateUser', temporary]], maker),
+  ...rows('Unbounded', ours, [['iam:CreateUser', temporary]], { ...maker, only: true }),
+  ...rows('Unbounded', { ...ours, 'iam:PermissionsBoundary': boundary }, [['iam:CreateUser', temporary]], { ...maker, only: true }),
+  ...rows('OtherUsers', oursBounded, [['iam:CreateUser', person], ['iam:CreateUser', beside]], { ...maker, only: true }),
+  // Tags are what sweeps go by, and what says who is who in Kubernetes.
+  ...['aws:RequestTag/prod-access/cluster', 'aws:RequestTag/prod-access/break-glass-uid'].flatMap((k) => [
+    ...rows('not allowed', without(k, oursBounded), [['iam:CreateUser', temporary]], maker),
+    ...rows('not allowed', without(k, ours), [['iam:TagUser', temporary], ['iam:CreateVirtualMFADevice', temporaryDevice]], maker),
+  ]),
+  ...rows('not allowed', { ...oursBounded, 'aws:TagKeys': [...ours['aws:TagKeys'], 'prod-access/kubernetes-users'] }, [['iam:CreateUser', temporary]], maker),
+  ...rows('not allowed', { ...ours, 'aws:TagKeys': [...ours['aws:TagKeys'], 'prod-access/kubernetes-users'] }, [['iam:TagUser', temporary]], maker),
+  ...allowed(ours, [['iam:TagUser', temporary], ['iam:CreateVirtualMFADevice', temporaryDevice], ['iam:TagMFADevice', temporaryDevice]], maker),
+  ...rows('OtherDevices', ours, [['iam:CreateVirtualMFADevice', iam('mfa/alice')], ['iam:TagMFADevice', iam('mfa/alice')]], { ...maker, only: true }),
+  // A user whose boundary somebody took off is contained and deleted all the same.
+  ...allowed(robot, [...opens, ...clears].map((a) => [`iam:${a}`, temporary]), maker),
+  ...rows('OtherUsers', robot, [...opens, ...clears].flatMap((a) => [[`iam:${a}`, person], [`iam:${a}`, beside]]), { ...maker, only: true }),
+  row('OtherUsers', ours, 'iam:TagUser', person, { ...maker, only: true }),
+  ...allowed(robot, [['iam:DeleteVirtualMFADevice', temporaryDevice], ['iam:DeleteVirtualMFADevice', iam('mfa/second')]], maker),
+  ...allowed(robot, [
+    ['iam:GetUser', temporary], ['iam:ListMFADevices', temporary], ['iam:ListAttachedUserPolicies', temporary], 'iam:ListVirtualMFADevices',
+    'iam:ListAccountAliases',
+  ], maker),
+  ...rows('NothingElse', oursBounded, [
+    ['iam:AddUserToGroup', group], ['iam:RemoveUserFromGroup', group], ['iam:AttachUserPolicy', temporary], ['iam:UpdateLoginProfile', temporary],
+    ['iam:PutUserPermissionsBoundary', temporary], ['iam:DeleteUserPermissionsBoundary', temporary], ['iam:UntagUser', temporary],
+    ['iam:UpdateUser', temporary], ['iam:CreatePolicyVersion', breakGlassBoundary], ['iam:SetDefaultPolicyVersion', breakGlassBoundary],
+    ['iam:PutRolePolicy', breakGlassRole], ['iam:UpdateAssumeRolePolicy', breakGlassRole], ['sts:AssumeRole', app],
+    'iam:GetAccountAuthorizationDetails', 's3:GetObject',
+  ], { ...maker, only: true }),
+  // Nobody else makes one, and who may assume that role is who was told to.
+  ...rows('NothingElse', oursBounded, [['iam:CreateUser', temporary], ['iam:DeleteUser', temporary], ['iam:CreateAccessKey', temporary]],
+    { who: ['grantor', 'revoker', 'both', 'grantor, with emergencies', 'both, with emergencies'], only: true }),
+  row('allowed', robot, 'sts:AssumeRole', breakGlassRole, { who: ['grantor, with emergencies', 'both, with emergencies'] }),
+  row('OtherRoles', robot, 'sts:AssumeRole', breakGlassRole, { who: ['grantor'], only: true }),
+  row('NothingElse', robot, 'sts:AssumeRole', breakGlassRole, { who: ['revoker', 'both', 'breakglass'], only: true }),
+  row('OtherRoles', robot, 'sts:AssumeRole', iam('role/admin'), { who: ['grantor, with emergencies', 'both, with emergencies'], only: true }),
+  row('allowed', robot, 'sts:AssumeRole', iam('role/prod-access/prod-access-revoker'), { who: ['grantor, with emergencies'] }),
+  row('OtherRoles', robot, 'sts:AssumeRole', iam('role/prod-access/prod-access-revoker'), { who: ['both, with emergencies'], only: true }),
+)
+
 const planted = iam('role/app')
 const care = [
   'CreateAccessKey', 'DeactivateMFADevice', 'DeleteAccessKey', 'EnableMFADevice', 'ResyncMFADevice', 'UpdateAccessKey', 'ChangePassword',
@@ -352,4 +410,30 @@ export const boundaryRows = [
     ['iam:CreatePolicyVersion', iam('policy/team/app')]], { only: true }),
   ...rows('Unbounded', robot, unbounded.map((a) => [`iam:${a}`, app]), { principal: planted, only: true }),
   ...allowed({ ...robot, 'iam:PermissionsBoundary': boundary }, unbounded.map((a) => [`iam:${a}`, app]), { principal: planted }),
+]
+
+// A temporary user who signed in with its device, and who asks by its access key alone.
+const signedIn = { ...desk, 'aws:username': 'bg-db-down-1f3a9c02' }
+const byKey = without('aws:MultiFactorAuthPresent', signedIn)
+export const temporaryRows = [
+  ...allowed(signedIn, [
+    ...plain, 'rds:RebootDBInstance', 'eks:DescribeCluster', ['iam:GetUser', temporary], ['iam:ListMFADevices', temporary], 'sts:GetSessionToken',
+    ['iam:PassRole', app], ['iam:DetachRolePolicy', app],
+  ]),
+  ...rows('NoMFA', byKey, plain, { only: true }),
+  ...allowed(byKey, ['sts:GetSessionToken']),
+  // Neither itself nor others: no password, key, device, boundary, fence or tag but those that it was made with.
+  ...rows('Tamper', signedIn, tampers),
+  ...rows('Tamper', signedIn, [...care, 'DeleteUserPermissionsBoundary', 'PutUserPermissionsBoundary', 'DeleteUserPolicy', 'UntagUser', 'UpdateUser']
+    .map((a) => [`iam:${a}`, temporary]), { only: true }),
+  ...rows('Tamper', signedIn, [
+    ['iam:CreateVirtualMFADevice', iam('mfa/second')], ['iam:DeleteVirtualMFADevice', temporaryDevice], ['iam:UntagMFADevice', temporaryDevice],
+    ['iam:CreatePolicyVersion', breakGlassBoundary], ['iam:PutRolePolicy', breakGlassRole], ['iam:PassRole', breakGlassRole],
+    ['sts:AssumeRole', breakGlassRole],
+  ]),
+  ...rows('Blind', signedIn, blindings, { only: true }),
+  ...rows('Outlast', signedIn, [['sts:AssumeRole', app], 'eks:CreateAccessEntry',
+    ['iam:UpdateAssumeRolePolicy', app], ['iam:CreatePolicyVersion', iam('policy/team/app')]], { only: true }),
+  ...rows('Unbounded', signedIn, unbounded.map((a) => [`iam:${a}`, app]), { only: true }),
+  ...allowed({ ...signedIn, 'iam:PermissionsBoundary': boundary }, unbounded.map((a) => [`iam:${a}`, app])),
 ]
