@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -353,12 +354,34 @@ func (th *theatre) bind(t *testing.T, clusterRole string) {
 
 // drill runs the command as somebody.
 func (th *theatre) drill(ctx context.Context, kubeconfig, file string) (out string, err error) {
-	var said bytes.Buffer
-	cmd := root()
-	cmd.SetOut(&said)
-	cmd.SetArgs([]string{"drill", "-f", file, "--kubeconfig", kubeconfig, "--timeout=1m"})
-	err = cmd.ExecuteContext(ctx)
+	var said heard
+	err = drillTo(ctx, &said, kubeconfig, file)
 	return said.String(), err
+}
+
+func drillTo(ctx context.Context, said io.Writer, kubeconfig, file string) error {
+	cmd := root()
+	cmd.SetOut(said)
+	cmd.SetArgs([]string{"drill", "-f", file, "--kubeconfig", kubeconfig, "--timeout=1m"})
+	return cmd.ExecuteContext(ctx)
+}
+
+// heard is what a drill has said so far.
+type heard struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.said.Write(p)
+}
+
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.said.String()
 }
 
 // file is the sample for somebody, and for the least time that an emergency may last.
@@ -391,11 +414,14 @@ func (th *theatre) kubeconfig(t *testing.T, name, group string) string {
 	return path
 }
 
-// revoke ends the emergency of somebody as soon as it gives access.
-func (th *theatre) revoke(t *testing.T, subject string) error {
+// revoke ends the emergency of somebody while it gives access, once their drill has seen that and gone on to say something.
+func (th *theatre) revoke(t *testing.T, subject string, said *heard, after string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		if !strings.Contains(said.String(), after) {
+			return false, nil
+		}
 		var all v1alpha1.BreakGlassList
 		if err := th.admin.List(ctx, &all); err != nil {
 			return false, err
@@ -430,10 +456,11 @@ func TestDrill(t *testing.T) {
 		t.Fatalf("without the role: %v\n%s", err, out)
 	}
 	var drills sync.WaitGroup
-	expect := func(kubeconfig, subject, fails string, says ...string) {
-		manifest := file(t, subject)
+	expect := func(kubeconfig, subject, fails string, says ...string) *heard {
+		manifest, said := file(t, subject), &heard{}
 		drills.Go(func() {
-			out, err := th.drill(t.Context(), kubeconfig, manifest)
+			err := drillTo(t.Context(), said, kubeconfig, manifest)
+			out := said.String()
 			if (err != nil) != (fails != "") || err != nil && !strings.Contains(err.Error(), fails) {
 				t.Errorf("the drill for %s: %v, want %q\n%s", subject, err, fails, out)
 			}
@@ -444,6 +471,7 @@ func TestDrill(t *testing.T) {
 			}
 			t.Logf("the drill for %s:\n%s", subject, out)
 		})
+		return said
 	}
 	// An administrator, who makes the role.
 	expect(th.kubeconfig(t, "root", "system:masters"), "carol", "", "PASS  the access works", "PASS  an event Opened", "SKIP  nobody hides it by deleting it",
@@ -458,9 +486,9 @@ func TestDrill(t *testing.T) {
 	expect(th.kubeconfig(t, "alice", "on-call"), "alice", "", "PASS  the access works",
 		"SKIP  an event Opened tells everybody: not checked, because you may not list events",
 		"PASS  nobody hides it by deleting it", "PASS  it ends by itself", "PASS  the access is gone", "PASS  these findings are its report, and on the audit trail")
-	expect(th.kubeconfig(t, "bob", "on-call"), "bob", "1 failed", "PASS  nobody hides it by deleting it", "FAIL  it ends by itself",
+	bob := expect(th.kubeconfig(t, "bob", "on-call"), "bob", "1 failed", "PASS  nobody hides it by deleting it", "FAIL  it ends by itself",
 		"somebody or something ended it: it is Revoked")
-	if err := th.revoke(t, "bob"); err != nil {
+	if err := th.revoke(t, "bob", bob, "nobody hides it by deleting it"); err != nil {
 		t.Error(err)
 	}
 	drills.Wait()
