@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -44,6 +45,8 @@ import (
 	"github.com/hera-platform/prod-access-operator/internal/clock"
 	"github.com/hera-platform/prod-access-operator/internal/controller"
 	"github.com/hera-platform/prod-access-operator/internal/controller/prooftest"
+	"github.com/hera-platform/prod-access-operator/internal/membership"
+	"github.com/hera-platform/prod-access-operator/internal/policy"
 	"github.com/hera-platform/prod-access-operator/internal/policy/policytest"
 	"github.com/hera-platform/prod-access-operator/internal/status/statustest"
 	"github.com/hera-platform/prod-access-operator/test/controlplane"
@@ -156,6 +159,9 @@ func kubeEffect(req *http.Request) string {
 	return ""
 }
 
+// iamWrites are how the names of operations begin that change something.
+var iamWrites = []string{"Add", "Create", "Deactivate", "Delete", "Detach", "Enable", "Put", "Remove", "Update"}
+
 // iamEffect names a write to IAM.
 func iamEffect(req *http.Request) string {
 	body, err := io.ReadAll(req.Body)
@@ -167,7 +173,8 @@ func iamEffect(req *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	if op := form.Get("Action"); strings.HasPrefix(op, "Add") || strings.HasPrefix(op, "Remove") {
+	op := form.Get("Action")
+	if slices.ContainsFunc(iamWrites, func(verb string) bool { return strings.HasPrefix(op, verb) }) {
 		return op
 	}
 	return ""
@@ -202,6 +209,11 @@ type stage struct {
 	grants  []*v1alpha1.ProdAccessGrant
 	serial  int
 	name    string
+	// member is whom the membership is of.
+	member string
+	// options and key are of temporary users; zero where there are none.
+	options membership.Options
+	key     *age.X25519Identity
 	// trail outlives every operator.
 	trail prooftest.Trail
 	// acted says that what the scenario is about has been done: it is done once, whoever dies of it.
@@ -216,7 +228,7 @@ const (
 
 func newStage(t *testing.T, name string) *stage {
 	name = "prod-access-" + name
-	s := &stage{T: t, account: fake.New(fake.Config{}), clock: &shifted{PassiveClock: realclock.RealClock{}}, name: name}
+	s := &stage{T: t, account: fake.New(fake.Config{}), clock: &shifted{PassiveClock: realclock.RealClock{}}, name: name, member: user}
 	s.server = httptest.NewServer(s.account)
 	t.Cleanup(s.server.Close)
 	s.account.AddUser(fake.User{Name: user, MFA: true})
@@ -351,7 +363,7 @@ func (s *stage) operator(f *fuse) (stop func()) {
 		HTTPClient:  roundTripper(f.exchange(http.DefaultClient.Do, iamEffect)), //nolint:bodyclose // a transport passes bodies on
 		Credentials: awssdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", "")),
 	})
-	if _, err := controller.Setup(ctx, mgr, controller.AWS{API: api, SweepEvery: time.Hour}, now, controller.Proof{Guard: &prooftest.Guard{}, Trail: mortal{&s.trail, f}, Self: self}); err != nil {
+	if _, err := controller.Setup(ctx, mgr, controller.AWS{API: api, SweepEvery: time.Hour, Options: s.options}, now, controller.Proof{Guard: &prooftest.Guard{}, Trail: mortal{&s.trail, f}, Self: self}); err != nil {
 		s.Fatal(err)
 	}
 	stopped := make(chan error, 1)
@@ -402,9 +414,10 @@ func (s *stage) nothingUnrecorded(f *fuse) {
 			s.Errorf("after %q: %s, and still bound", f.effects, access.StateOf(g))
 		}
 	}
-	if s.account.IsMember(group, user) && !memberOnRecord {
+	if s.account.IsMember(group, s.member) && !memberOnRecord {
 		s.Errorf("after %q: a member, and no status says so", f.effects)
 	}
+	s.bounded(f)
 }
 
 // nothingUntold checks that the trail says whatever a stored status says, for an operator that died could not say it any
@@ -473,13 +486,16 @@ func (s *stage) bound(g *v1alpha1.ProdAccessGrant) bool {
 // clean checks that nothing is left of any grant.
 func (s *stage) clean() {
 	s.Helper()
-	if s.account.IsMember(group, user) {
+	if s.account.IsMember(group, s.member) {
 		s.Error("a membership is left")
 	}
 	for _, g := range s.grants {
 		if s.bound(g) {
 			s.Errorf("a binding of %s is left", g.Name)
 		}
+	}
+	if n := s.account.Under(policy.BreakGlassPath, s.member); n > 0 {
+		s.Errorf("%d traces of %s are left", n, s.member)
 	}
 }
 
@@ -503,10 +519,13 @@ var scenarios = map[string]scenario{
 		if s.serial == 0 {
 			s.approve(g)
 		}
-		return s.reaches(f, g, v1alpha1.StateGranted) && s.until(f, "access", func() bool { return s.account.IsMember(group, user) && s.bound(g) })
+		return s.reaches(f, g, v1alpha1.StateGranted) && s.until(f, "access", func() bool { return s.account.IsMember(group, s.member) && s.bound(g) })
 	}},
 	// finalizer, opened, intent, membership, binding, observation; binding, membership, observation; the report, its approval
 	"emergency": {atLeast: 10, before: func(s *stage, _ *fuse) { s.open() }, story: emergency},
+	// finalizer, opened, intent; user, fence, password, device, its enrolment, key; the credentials, membership, observation; what
+	// takes everything, what deletes every trace, observation
+	"temporary user": {atLeast: 24, before: func(s *stage, _ *fuse) { s.openTemporarily() }, story: temporary},
 	// binding, membership, observation
 	"deadline": {atLeast: 3, before: activeGrant, story: func(s *stage, f *fuse) bool {
 		if s.clock.by == 0 {
@@ -538,7 +557,7 @@ var scenarios = map[string]scenario{
 			s.approve(s.grants[0])
 		}
 		alive := s.reaches(f, s.grants[0], v1alpha1.StateExpired)
-		if !s.account.IsMember(group, user) || !s.bound(s.grants[1]) {
+		if !s.account.IsMember(group, s.member) || !s.bound(s.grants[1]) {
 			s.Errorf("I4: after %q the longer grant lost its access", f.effects)
 		}
 		return alive
@@ -555,7 +574,7 @@ var scenarios = map[string]scenario{
 			s.approve(g)
 		}
 		return s.until(f, "a clean block", func() bool {
-			return s.get(g) && access.StateOf(g) == v1alpha1.StateBlocked && !access.MayExist(g) && !s.account.IsMember(group, user)
+			return s.get(g) && access.StateOf(g) == v1alpha1.StateBlocked && !access.MayExist(g) && !s.account.IsMember(group, s.member)
 		})
 	}},
 	// the suspension, binding, membership, observation, the intent, membership, binding, observation
@@ -566,7 +585,7 @@ var scenarios = map[string]scenario{
 		}
 		if s.serial < 100 {
 			if !s.until(f, "a clean suspension", func() bool {
-				return s.get(g) && access.StateOf(g) == v1alpha1.StateSuspended && !access.MayExist(g) && !s.account.IsMember(group, user) && !s.bound(g)
+				return s.get(g) && access.StateOf(g) == v1alpha1.StateSuspended && !access.MayExist(g) && !s.account.IsMember(group, s.member) && !s.bound(g)
 			}) {
 				return false
 			}
@@ -638,7 +657,7 @@ func emergency(s *stage, f *fuse) bool {
 	s.Helper()
 	g := s.grants[0]
 	if s.clock.by == 0 {
-		if !s.reaches(f, g, v1alpha1.StateGranted) || !s.until(f, "access", func() bool { return s.account.IsMember(group, user) && s.bound(g) }) {
+		if !s.reaches(f, g, v1alpha1.StateGranted) || !s.until(f, "access", func() bool { return s.account.IsMember(group, s.member) && s.bound(g) }) {
 			return false
 		}
 		s.clock.forward(2 * time.Hour)
@@ -794,7 +813,7 @@ func TestCrashAfterEverySideEffect(t *testing.T) {
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; ; n++ {
-				if n > 40 {
+				if n > 60 {
 					t.Fatal("the story never ends")
 				}
 				died, effects := crashAt(t, name, n, sc)
@@ -819,7 +838,7 @@ func crashAt(t *testing.T, name string, n int, sc scenario) (died bool, effects 
 	never := newFuse(-1)
 	if sc.before != nil {
 		stop := func() {}
-		if name != "activation" && name != "emergency" {
+		if !slices.Contains([]string{"activation", "emergency", "temporary user"}, name) {
 			stop = s.operator(never)
 		}
 		sc.before(s, never)
